@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest'
+import { innermost, isWithin, reachOf } from '../../../common/oci/address.ts'
+
+test.each([
+  ['93.184.216.34', 'public'],
+  ['2606:2800:220:1::1', 'public'],
+  ['64:ff9b::5db8:d822', 'public'],
+  ['10.1.2.3', 'private'],
+  ['172.31.0.1', 'private'],
+  ['172.32.0.1', 'public'],
+  ['192.168.1.1', 'private'],
+  ['100.64.0.1', 'private'],
+  ['fd12::1', 'private'],
+  ['::ffff:10.0.0.1', 'private'],
+  ['127.0.0.1', 'local'],
+  ['127.9.9.9', 'local'],
+  ['0.0.0.0', 'local'],
+  ['::', 'local'],
+  ['::1', 'local'],
+  ['0:0:0:0:0:0:0:1', 'local'],
+  ['::ffff:127.0.0.1', 'local'],
+  ['::ffff:7f00:1', 'local'],
+  ['64:ff9b::7f00:1', 'local'],
+  ['64:ff9b::169.254.169.254', 'local'],
+  ['2002:7f00:1::', 'local'],
+  ['169.254.169.254', 'local'],
+  ['fe80::1%eth0', 'local'],
+  ['fd00:ec2::254', 'local'],
+  ['100.100.100.200', 'local'],
+  ['168.63.129.16', 'local'],
+  ['224.0.0.1', 'local'],
+  ['255.255.255.255', 'local'],
+  ['ff02::1', 'local'],
+  ['not an address', 'local'],
+] as const)('%s is %s', (address, reach) => {
+  expect(reachOf(address)).toBe(reach)
+})
+
+test('reaches are ordered', () => {
+  expect([
+    isWithin('public', 'private'),
+    isWithin('local', 'private'),
+    isWithin('local', 'local'),
+    innermost('public', 'private'),
+    innermost('local', 'private'),
+  ]).toStrictEqual([true, false, true, 'private', 'local'])
+})
