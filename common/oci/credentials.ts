@@ -1,3 +1,16 @@
+import type { ErrorCode } from '../errors.ts'
+import {
+  asObject,
+  asString,
+  type JsonLimits,
+  type JsonNode,
+  type JsonObject,
+  jsonFault,
+  optionalField,
+  parseJson,
+} from '../json.ts'
+import { parseRegistryPattern, type RegistryPattern } from './registry-pattern.ts'
+
 /** A user and secret for a registry, or a token. Never logged, never part of a message. */
 export type Credential =
   | { readonly kind: 'basic'; readonly username: string; readonly password: string }
@@ -20,3 +33,148 @@ export interface Keyring {
 
 /** Knows no credential. */
 export const ANONYMOUS: Keyring = { lookup: () => [] }
+
+/** Kubernetes allows a secret 1 MiB. */
+const MAX_CONFIG_BYTES = 1024 * 1024
+
+/** What the credentials of a document are called in messages, and which code a fault in it has. */
+export interface DockerConfigOptions {
+  /** e.g. `secret of the volume` */
+  readonly label: string
+  /** Default `INVALID`. */
+  readonly code?: ErrorCode
+}
+
+/**
+ * Reads a docker `config.json` (`{"auths": {"ghcr.io": {"auth": "..."}}}`), or the older `.dockercfg`, which is the inner
+ * object alone. Helpers and stores that the file names are programs of the machine it was written on: they are not run.
+ *
+ * @throws INVALID (or `options.code`) saying what is wrong where; never a value of the document
+ */
+export function parseDockerConfig(bytes: Uint8Array, options: DockerConfigOptions): Keyring {
+  return parseAuths(bytes, options, 'either')
+}
+
+/**
+ * Makes a keyring of a Kubernetes secret's data, as the kubelet hands it to a CSI driver: the keys `.dockerconfigjson`,
+ * then `.dockercfg`; other keys say nothing.
+ *
+ * @throws INVALID when neither key is there or one does not parse; never a value of the secret
+ */
+export function keyringOf(
+  secretData: Readonly<Record<string, string | Uint8Array>>,
+  options: DockerConfigOptions,
+): Keyring {
+  const keyrings: Keyring[] = []
+  for (const [key, shape] of SECRET_KEYS) {
+    if (!Object.hasOwn(secretData, key)) continue
+    const data = secretData[key] ?? ''
+    keyrings.push(parseAuths(Buffer.from(data), options, shape))
+  }
+  if (keyrings.length === 0 && Object.keys(secretData).length > 0) {
+    throw jsonFault(
+      { path: options.label, value: undefined, limits: limitsOf(options) },
+      'has neither the key ".dockerconfigjson" nor ".dockercfg"; expected a secret of type kubernetes.io/dockerconfigjson',
+    )
+  }
+  return combineKeyrings(keyrings)
+}
+
+/** Tries several keyrings in order: all that the first finds come before those of the second. */
+export function combineKeyrings(keyrings: readonly Keyring[]): Keyring {
+  return {
+    lookup: (registry, repository) =>
+      keyrings.flatMap((keyring) => keyring.lookup(registry, repository)),
+  }
+}
+
+type Shape = 'auths' | 'entries' | 'either'
+
+const SECRET_KEYS: readonly (readonly [key: string, shape: Shape])[] = [
+  ['.dockerconfigjson', 'auths'],
+  ['.dockercfg', 'entries'],
+]
+
+interface Entry {
+  readonly pattern: RegistryPattern
+  readonly credentials: readonly LabelledCredential[]
+}
+
+function limitsOf({ label, code = 'INVALID' }: DockerConfigOptions): JsonLimits {
+  return { name: label, code, maxBytes: MAX_CONFIG_BYTES, secret: true }
+}
+
+function parseAuths(bytes: Uint8Array, options: DockerConfigOptions, shape: Shape): Keyring {
+  const document = asObject(parseJson(bytes, limitsOf(options)))
+  const entries: Entry[] = []
+  for (const [key, node] of entryNodes(document, shape)) {
+    const credentials = parseEntry(node).map((credential) => ({ label: options.label, credential }))
+    const pattern = parseRegistryPattern(key)
+    if (pattern === undefined) throw jsonFault(node, 'expected a registry, e.g. "ghcr.io"')
+    if (credentials.length > 0) entries.push({ pattern, credentials })
+  }
+  // The kubelet's order, for which its users arrange their secrets: longer keys come before their own prefixes.
+  entries.sort((a, b) =>
+    a.pattern.key < b.pattern.key ? 1 : a.pattern.key > b.pattern.key ? -1 : 0,
+  )
+  return {
+    lookup: (registry, repository) =>
+      entries
+        .filter(({ pattern }) => pattern.matches(registry, repository))
+        .flatMap(({ credentials }) => credentials),
+  }
+}
+
+function entryNodes(document: JsonObject, shape: Shape): ReadonlyMap<string, JsonNode> {
+  const auths = optionalField(document, 'auths')
+  if (shape !== 'entries' && auths !== undefined) return asObject(auths).fields
+  if (shape === 'entries') return document.fields
+  if (shape === 'auths') return new Map()
+  // A .dockercfg holds objects only; a config.json without "auths" holds settings of other kinds too.
+  const entries = [...document.fields].filter(([, node]) => isEntry(node))
+  return new Map(entries)
+}
+
+function isEntry({ value }: JsonNode): boolean {
+  return typeof value === 'object' && value !== null && ENTRY_FIELDS.some((key) => key in value)
+}
+
+const ENTRY_FIELDS = ['auth', 'username', 'identitytoken', 'registrytoken']
+
+/** The credentials of one entry: the token kinds first, as in docker and containerd, then user and password. */
+function parseEntry(node: JsonNode): readonly Credential[] {
+  const entry = asObject(node)
+  const credentials: Credential[] = []
+  const registryToken = textOf(entry, 'registrytoken')
+  if (registryToken !== '') credentials.push({ kind: 'registry-token', token: registryToken })
+  const identityToken = textOf(entry, 'identitytoken')
+  if (identityToken !== '') credentials.push({ kind: 'identity-token', token: identityToken })
+  const { username, password } = userOf(entry)
+  if (username !== '' && password !== '') credentials.push({ kind: 'basic', username, password })
+  return credentials
+}
+
+function userOf(entry: JsonObject): { username: string; password: string } {
+  const auth = optionalField(entry, 'auth')
+  const encoded = auth === undefined ? '' : asString(auth).trim()
+  if (auth === undefined || encoded === '') {
+    return { username: textOf(entry, 'username'), password: textOf(entry, 'password') }
+  }
+  const bytes = Buffer.from(encoded, 'base64')
+  const decoded = bytes.toString('utf8')
+  const colon = decoded.indexOf(':')
+  const canonical = bytes.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '')
+  if (!canonical || colon < 0 || decoded.includes('\uFFFD')) {
+    throw jsonFault(auth, 'expected base64 of "user:password"')
+  }
+  // Docker pads passwords with NUL bytes in some versions.
+  return {
+    username: decoded.slice(0, colon),
+    password: decoded.slice(colon + 1).replace(/\0+$/, ''),
+  }
+}
+
+function textOf(entry: JsonObject, key: string): string {
+  const node = optionalField(entry, key)
+  return node === undefined ? '' : asString(node)
+}

@@ -1,0 +1,78 @@
+import { BlockList, isIP } from 'node:net'
+
+/**
+ * How far inside an address is: on the internet; on a private network, where in-house registries are; or on this node and
+ * its link (loopback, link-local, multicast, cloud metadata), which nobody but the node's admin has business with.
+ */
+export type Reach = 'public' | 'private' | 'local'
+
+const LOCAL = blockList([
+  ['0.0.0.0', 8],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['192.0.0.0', 24],
+  ['224.0.0.0', 4],
+  ['240.0.0.0', 4],
+  // Metadata services outside the link-local range: Alibaba, Azure, AWS and Google over IPv6.
+  ['100.100.100.200', 32],
+  ['168.63.129.16', 32],
+  ['fd00:ec2::254', 128],
+  ['fd20:ce::254', 128],
+  // Unspecified and loopback, link-local, multicast; 6to4 carries any IPv4 address.
+  ['::', 127],
+  ['fe80::', 10],
+  ['ff00::', 8],
+  ['2002::', 16],
+])
+
+const PRIVATE = blockList([
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['fc00::', 7],
+  ['fec0::', 10],
+])
+
+/** Classifies an IPv4 or IPv6 address; what is no address counts as local. */
+export function reachOf(address: string): Reach {
+  const plain = embeddedV4(address.replace(/%.*$/, ''))
+  const family = isIP(plain)
+  if (family === 0) return 'local'
+  const type = family === 4 ? 'ipv4' : 'ipv6'
+  if (LOCAL.check(plain, type)) return 'local'
+  return PRIVATE.check(plain, type) ? 'private' : 'public'
+}
+
+/** Answers whether an address of class `reach` may be contacted where `allowed` is the innermost that may. */
+export function isWithin(reach: Reach, allowed: Reach): boolean {
+  return DEPTH[reach] <= DEPTH[allowed]
+}
+
+/** The innermost of two. */
+export function innermost(a: Reach, b: Reach): Reach {
+  return isWithin(a, b) ? b : a
+}
+
+const DEPTH = { public: 0, private: 1, local: 2 } satisfies Record<Reach, number>
+
+/** The IPv4 address inside an IPv4-mapped or NAT64 one (`64:ff9b::/96`, RFC 6052); other addresses as they are. */
+function embeddedV4(address: string): string {
+  if (isIP(address) !== 6) return address
+  // The URL parser writes every spelling of an IPv6 address in one form.
+  const canonical = URL.parse(`http://[${address}]`)?.hostname.slice(1, -1) ?? address
+  const [, high, low] =
+    /^(?:::ffff:|64:ff9b::)(?:([0-9a-f]{1,4}):)?([0-9a-f]{1,4})$/.exec(canonical) ?? []
+  if (low === undefined) return address
+  const value = Number.parseInt(high ?? '0', 16) * 65536 + Number.parseInt(low, 16)
+  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.')
+}
+
+function blockList(subnets: readonly (readonly [net: string, prefix: number])[]): BlockList {
+  const list = new BlockList()
+  for (const [net, prefix] of subnets) {
+    list.addSubnet(net, prefix, net.includes(':') ? 'ipv6' : 'ipv4')
+  }
+  return list
+}
