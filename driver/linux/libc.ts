@@ -53,3 +53,23 @@ function systemError(errno: number, syscall: string, args: readonly Argument[]):
   if (path !== undefined) error.path = path
   return error
 }
+
+/**
+ * The same as {@link systemCall}, on a thread of its own: for calls that may block for long. The error carries no `code`,
+ * since `errno` belongs to the other thread.
+ */
+export function systemCallInBackground(
+  name: string,
+  number: number,
+  types: readonly string[],
+): (...args: Argument[]) => Promise<number> {
+  const raw = libc.func(`long syscall(${['long', ...types].join(', ')})`)
+  return (...args) =>
+    new Promise((resolve, reject) => {
+      raw.async(number, ...args, (error: unknown, result: number) => {
+        if (error !== null && error !== undefined) reject(error)
+        else if (result < 0) reject(new Error(`${name} failed`))
+        else resolve(result)
+      })
+    })
+}

@@ -1,0 +1,91 @@
+import type { UntypedServiceImplementation } from '@grpc/grpc-js'
+import { CodedError } from '../../common/errors.ts'
+import type { Publisher } from '../volume/publisher.ts'
+import { parseTargetPath, parseVolume } from '../volume/volume.ts'
+import type {
+  Empty,
+  NodeGetCapabilitiesResponse,
+  NodeGetInfoResponse,
+  NodeGetVolumeStatsRequest,
+  NodeGetVolumeStatsResponse,
+  NodePublishVolumeRequest,
+  NodeUnpublishVolumeRequest,
+} from './messages.ts'
+import { type UnaryOptions, unary } from './unary.ts'
+
+/** `csi.v1.Node`: turns messages into plain values and back; everything else is the publisher's. */
+export function nodeService(
+  options: UnaryOptions & { readonly publisher: Publisher; readonly nodeId: string },
+): UntypedServiceImplementation {
+  const { publisher, nodeId } = options
+  return {
+    NodePublishVolume: unary<NodePublishVolumeRequest, Empty>(
+      options,
+      'NodePublishVolume',
+      async (request, { signal }) => {
+        const volume = parseVolume({
+          volumeId: request.volume_id,
+          targetPath: request.target_path,
+          accessType: request.volume_capability?.access_type,
+          accessMode: request.volume_capability?.access_mode?.mode,
+          readOnly: request.readonly,
+          volumeContext: request.volume_context,
+          secrets: request.secrets,
+        })
+        await publisher.publish(volume, signal)
+        return {}
+      },
+      describePublish,
+    ),
+
+    NodeUnpublishVolume: unary<NodeUnpublishVolumeRequest, Empty>(
+      options,
+      'NodeUnpublishVolume',
+      async (request, { signal }) => {
+        if (request.volume_id === '') throw new CodedError('INVALID', 'Missing volume_id')
+        const target = parseTargetPath(request.target_path, 'target_path')
+        await publisher.unpublish(request.volume_id, target, signal)
+        return {}
+      },
+      ({ volume_id, target_path }) => ({ volume: volume_id, target: target_path }),
+    ),
+
+    NodeGetVolumeStats: unary<NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse>(
+      options,
+      'NodeGetVolumeStats',
+      async (request) => {
+        if (request.volume_id === '') throw new CodedError('INVALID', 'Missing volume_id')
+        const path = parseTargetPath(request.volume_path, 'volume_path')
+        const { bytes, inodes } = await publisher.usage(request.volume_id, path)
+        // An artifact cannot grow: nothing of it is available.
+        return {
+          usage: [
+            { unit: 'BYTES', total: bytes, used: bytes, available: 0 },
+            { unit: 'INODES', total: inodes, used: inodes, available: 0 },
+          ],
+        }
+      },
+      ({ volume_id }) => ({ volume: volume_id }),
+    ),
+
+    NodeGetCapabilities: unary<Empty, NodeGetCapabilitiesResponse>(
+      options,
+      'NodeGetCapabilities',
+      async () => ({ capabilities: [{ rpc: { type: 'GET_VOLUME_STATS' } }] }),
+    ),
+
+    NodeGetInfo: unary<Empty, NodeGetInfoResponse>(options, 'NodeGetInfo', async () => ({
+      node_id: nodeId,
+    })),
+  }
+}
+
+/** Never the whole request: it holds secrets. */
+function describePublish({ volume_id, target_path, volume_context }: NodePublishVolumeRequest) {
+  return {
+    volume: volume_id,
+    target: target_path,
+    pod: `${volume_context['csi.storage.k8s.io/pod.namespace']}/${volume_context['csi.storage.k8s.io/pod.name']}`,
+    reference: volume_context['oras.artifact.reference'],
+  }
+}

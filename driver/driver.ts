@@ -1,0 +1,164 @@
+import { basename, join } from 'node:path'
+import { DRIVER_NAME } from '../common/composition/composition.ts'
+import type { CodedError } from '../common/errors.ts'
+import type { ListenAddress } from '../common/flags.ts'
+import { startHealthServer } from '../common/health.ts'
+import type { Logger } from '../common/log.ts'
+import { createHosts } from '../common/oci/hosts.ts'
+import { nodePlatform } from '../common/oci/platform.ts'
+import { createRegistrySource } from '../common/oci/registry-source.ts'
+import { identityService } from './csi/identity.ts'
+import { nodeService } from './csi/node.ts'
+import { registrationService } from './csi/registration.ts'
+import { loadService } from './csi/services.ts'
+import { serveOnSocket } from './csi/socket-server.ts'
+import { hasMountSetattr } from './linux/mount.ts'
+import { removeTreeInSlices } from './linux/remove-tree.ts'
+import { createPuller } from './pull/puller.ts'
+import { createTreeWorkers } from './pull/tree-workers.ts'
+import { openStore, readBootId, type Store } from './store/store.ts'
+import { createCloneMounter, createStagedMounter } from './volume/linux-mounter.ts'
+import type { Mounter } from './volume/mounter.ts'
+import { readMounts } from './volume/mountinfo.ts'
+import { createPublisher } from './volume/publisher.ts'
+import { recoverLeases } from './volume/recover.ts'
+import { createRegistryConsent } from './volume/registry-consent.ts'
+
+/** What a node driver is told at its start. */
+export interface DriverConfig {
+  readonly version: string
+  readonly nodeId: string
+  /** The kubelet's root, the same inside the driver's container as on the host. */
+  readonly kubeletDirectory: string
+  readonly csiSocket: string
+  /** Where the kubelet looks for plugins. */
+  readonly registrationDirectory: string
+  readonly storeDirectory: string
+  /** containerd's host directories; need not exist. */
+  readonly hostsDirectory: string
+  readonly healthListen: ListenAddress
+  readonly maxDownloads: number
+  readonly treeWorkers: number
+  /** How long a pull goes on when no call waits for it. */
+  readonly pullLingerMs: number
+}
+
+/** A node driver that serves. The disposal ends calls and removes the sockets, and leaves every mount alone. */
+export interface Driver extends AsyncDisposable {
+  readonly healthPort: number
+  /** Resolves, with the reason, when the driver cannot go on. */
+  readonly failed: Promise<CodedError>
+}
+
+/**
+ * Starts a node driver: opens the store (waiting while another driver holds it), recovers, serves CSI, and then lets the kubelet know.
+ *
+ * @param signal ends the start, e.g. the wait for the store
+ */
+export async function startDriver(
+  config: DriverConfig,
+  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+): Promise<Driver> {
+  await using stack = new AsyncDisposableStack()
+  const stopping = new AbortController()
+  let state = 'starting'
+  const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>()
+
+  // Health first: a driver that waits for the store is alive, and says why it is not ready.
+  const health = stack.use(
+    await startHealthServer(config.healthListen, {
+      notReady: () => (state === 'ready' ? undefined : state),
+    }),
+  )
+  const store = stack.use(
+    await openStore({
+      directory: config.storeDirectory,
+      bootId: await readBootId(),
+      log,
+      signal,
+      isMounted: isMountedFrom,
+      removeTree: removeTreeInSlices,
+      onWait: () => {
+        state = 'waiting for another driver to leave the store'
+        log.info({ directory: config.storeDirectory }, state)
+      },
+    }),
+  )
+  const mounter = await buildMounter(store, stack)
+  await recoverLeases({ store, mounter, log })
+
+  const hosts = createHosts({
+    directory: config.hostsDirectory,
+    warn: (message) => log.warn({ directory: config.hostsDirectory }, message),
+  })
+  const source = stack.use(createRegistrySource({ hosts }))
+  const treeWorkers = stack.use(createTreeWorkers({ size: config.treeWorkers, log }))
+  const puller = stack.use(
+    createPuller({
+      ...{ store, source, treeWorkers, log },
+      platform: nodePlatform(),
+      maxDownloads: config.maxDownloads,
+      lingerMs: config.pullLingerMs,
+    }),
+  )
+  const publisher = createPublisher({
+    ...{ store, puller, mounter },
+    policy: createRegistryConsent(hosts),
+    kubeletDirectory: config.kubeletDirectory,
+  })
+
+  const calls = { log, stopping: stopping.signal }
+  stack.use(
+    await serveOnSocket(config.csiSocket, [
+      [
+        loadService('csi.proto', 'csi.v1.Identity'),
+        identityService({ ...calls, version: config.version, isReady: () => state === 'ready' }),
+      ],
+      [
+        loadService('csi.proto', 'csi.v1.Node'),
+        nodeService({ ...calls, publisher, nodeId: config.nodeId }),
+      ],
+    ]),
+  )
+  // Waiting calls are told before the sockets close.
+  stack.defer(() => stopping.abort())
+  // Registration last, so that the kubelet finds everything else in place; and the first to go.
+  stack.use(
+    await serveOnSocket(join(config.registrationDirectory, `${DRIVER_NAME}-reg.sock`), [
+      [
+        loadService('registration.proto', 'pluginregistration.Registration'),
+        registrationService({
+          ...calls,
+          endpoint: config.csiSocket,
+          onRegistered: () => {
+            state = 'ready'
+            log.info('registered with the kubelet')
+          },
+          onRefused: fail,
+        }),
+      ],
+    ]),
+  )
+  state = 'waiting for the kubelet to register the driver'
+  log.info({ socket: config.csiSocket, healthPort: health.port, node: config.nodeId }, 'serving')
+
+  const running = stack.move()
+  return {
+    healthPort: health.port,
+    failed,
+    async [Symbol.asyncDispose]() {
+      state = 'stopping'
+      await running.disposeAsync()
+    },
+  }
+}
+
+async function buildMounter(store: Store, stack: AsyncDisposableStack): Promise<Mounter> {
+  if (hasMountSetattr()) return createCloneMounter()
+  return stack.use(createStagedMounter(await store.makeStaging()))
+}
+
+/** mountinfo names a mount's root within its file system, so only the end of the store's path can be compared; entries have random names. */
+async function isMountedFrom(entry: string): Promise<boolean> {
+  return (await readMounts()).some(({ root }) => `${root}/`.includes(`/trash/${basename(entry)}/`))
+}

@@ -1,0 +1,28 @@
+import { systemCall, systemCallInBackground } from './libc.ts'
+
+const NUMBERS = {
+  x64: { flock: 73, syncfs: 306 },
+  arm64: { flock: 32, syncfs: 267 },
+} as const
+
+const numbers = process.arch === 'arm64' ? NUMBERS.arm64 : NUMBERS.x64
+
+const LOCK_EX = 2
+const LOCK_NB = 4
+
+const flockCall = systemCall('flock', numbers.flock, ['int', 'int'])
+const syncfsCall = systemCallInBackground('syncfs', numbers.syncfs, ['int'])
+
+/**
+ * Takes an exclusive lock on an open file, without waiting. It ends when the descriptor is closed or the process dies.
+ *
+ * @throws EWOULDBLOCK (`EAGAIN`) when another open file description holds it
+ */
+export function lockExclusively(fd: number): void {
+  flockCall(fd, LOCK_EX | LOCK_NB)
+}
+
+/** Writes everything of the file system that `fd` lies on to its disk; takes seconds on a busy one. */
+export async function syncFileSystemInBackground(fd: number): Promise<void> {
+  await syncfsCall(fd)
+}

@@ -1,0 +1,196 @@
+import type { PullPolicy, Source } from '../../common/composition/composition.ts'
+import { CodedError } from '../../common/errors.ts'
+import type { ArtifactSource, CallOptions } from '../../common/oci/artifact-source.ts'
+import type { Keyring } from '../../common/oci/credentials.ts'
+import type { Platform } from '../../common/oci/descriptor.ts'
+import type { Digest } from '../../common/oci/digest.ts'
+import { type ImageIndex, type ImageManifest, parseManifest } from '../../common/oci/manifest.ts'
+import { choosePlatform } from '../../common/oci/platform.ts'
+import { formatReference, type Reference } from '../../common/oci/reference.ts'
+import type { AccessStore } from '../store/access.ts'
+import type { ManifestStore } from '../store/manifests.ts'
+import { credentialIdentity, keyringIdentities } from './credential-identity.ts'
+import { createJobs } from './jobs.ts'
+
+/** A manifest that this caller has proved he may read. */
+export interface Resolved {
+  /** What the reference names: of an index, if that is what it names. */
+  readonly digest: Digest
+  readonly manifest: ImageManifest
+  /** Of the manifest itself: the index's child for the wanted platform, else the same as `digest`. */
+  readonly manifestDigest: Digest
+}
+
+/** Who asks, and until when. */
+export interface ResolveOptions {
+  readonly keyring: Keyring
+  readonly signal: AbortSignal
+  /** Answers whether the node has the whole content of a manifest, so that `IfNotPresent` need not ask. */
+  readonly isPresent: (resolved: Resolved) => Promise<boolean>
+}
+
+/** Turns what a pod asks for into a verified manifest, asking the registry no more than the pull policy demands. */
+export interface Resolver extends AsyncDisposable {
+  /**
+   * @throws NOT_FOUND with policy `Never` when the node does not have it or this caller has not proved access; CORRUPT or INVALID for a
+   * manifest that cannot be used; else as {@link ArtifactSource}
+   */
+  resolve(source: Source, options: ResolveOptions): Promise<Resolved>
+}
+
+/** The kubelet's rule for images: a tag that moves by convention is looked up each time. */
+export function effectivePullPolicy({ reference, pullPolicy }: Source): PullPolicy {
+  if (pullPolicy !== undefined) return pullPolicy
+  if (reference.digest !== undefined) return 'IfNotPresent'
+  return (reference.tag ?? 'latest') === 'latest' ? 'Always' : 'IfNotPresent'
+}
+
+export function createResolver(options: {
+  readonly source: ArtifactSource
+  readonly manifests: ManifestStore
+  readonly access: AccessStore
+  readonly salt: string
+  readonly platform: Platform
+}): Resolver {
+  const { source, manifests, access, salt, platform } = options
+
+  /** The manifest from disk, if this caller has once received it from the registry himself. */
+  const fromCache = async (reference: Reference, digest: Digest, keyring: Keyring) => {
+    const identities = keyringIdentities(salt, keyring, reference)
+    if (!(await access.isProven(reference, digest, identities))) return undefined
+    const bytes = await manifests.get(digest)
+    return bytes === undefined ? undefined : parseManifest(bytes)
+  }
+
+  const requests = createJobs<{ digest: Digest; parsed: ImageManifest | ImageIndex }>()
+
+  /**
+   * The manifest from its registry; being sent it, whole, is the proof of access. Callers with the same credentials who ask at the
+   * same time share one request: fifty pods that start together do not hammer a registry.
+   */
+  const fromRegistry = (reference: Reference, { keyring, signal }: ResolveOptions) =>
+    requests.join(
+      [formatReference(reference), ...keyringIdentities(salt, keyring, reference)].join(' '),
+      (job) => request(reference, { keyring, signal: job.signal }),
+      signal,
+    )
+
+  const request = async (reference: Reference, call: CallOptions) => {
+    const fetched = await source.manifest(reference, call)
+    const { digest } = fetched.descriptor
+    // Parsed before anything is remembered: a captive portal's page must not stick.
+    const parsed = parseNamed(reference, fetched.bytes)
+    const identity = credentialIdentity(salt, reference.registry, fetched.credential)
+    await manifests.put(digest, fetched.bytes)
+    await access.recordProof(reference, digest, identity)
+    if (reference.digest === undefined) await access.recordTag(reference, digest, identity)
+    return { digest, parsed }
+  }
+
+  const byDigest = async (reference: Reference, digest: Digest, caller: ResolveOptions) => {
+    const named = withDigest(reference, digest)
+    return (
+      (await fromCache(named, digest, caller.keyring)) ?? (await fromRegistry(named, caller)).parsed
+    )
+  }
+
+  /** From a manifest or index to the manifest for this node's platform. */
+  const choose = async (
+    reference: Reference,
+    digest: Digest,
+    parsed: ImageManifest | ImageIndex,
+    load: (digest: Digest) => Promise<ImageManifest | ImageIndex | undefined>,
+  ): Promise<Resolved | undefined> => {
+    let manifest = parsed
+    let manifestDigest = digest
+    for (let depth = 0; manifest.kind === 'index'; depth += 1) {
+      if (depth === MAX_INDEX_DEPTH) {
+        throw new CodedError(
+          'INVALID',
+          `Cannot use "${formatReference(reference)}": indexes are nested deeper than ${MAX_INDEX_DEPTH}`,
+        )
+      }
+      const child = chooseNamed(reference, manifest, platform)
+      const next = await load(child.digest)
+      if (next === undefined) return undefined
+      manifest = next
+      manifestDigest = child.digest
+    }
+    return { digest, manifest, manifestDigest }
+  }
+
+  const cached = async (reference: Reference, digest: Digest, caller: ResolveOptions) => {
+    const load = (child: Digest) => fromCache(reference, child, caller.keyring)
+    const parsed = await load(digest)
+    const resolved =
+      parsed === undefined ? undefined : await choose(reference, digest, parsed, load)
+    return resolved !== undefined && (await caller.isPresent(resolved)) ? resolved : undefined
+  }
+
+  return {
+    async resolve(asked, caller) {
+      const { reference } = asked
+      const policy = effectivePullPolicy(asked)
+      const identities = keyringIdentities(salt, caller.keyring, reference)
+      const known = reference.digest ?? (await access.tagDigest(reference, identities))
+
+      if (known !== undefined && (policy !== 'Always' || reference.digest !== undefined)) {
+        const resolved = await cached(reference, known, caller)
+        if (resolved !== undefined) return resolved
+      }
+      if (policy === 'Never') {
+        throw new CodedError(
+          'NOT_FOUND',
+          `Cannot use "${formatReference(reference)}": the pull policy is Never, and this node does not have it from an earlier pull with these credentials`,
+        )
+      }
+      const load = (child: Digest) => byDigest(reference, child, caller)
+      if (reference.digest === undefined && known === undefined) {
+        const { digest, parsed } = await fromRegistry(reference, caller)
+        return present(await choose(reference, digest, parsed, load))
+      }
+      const digest = reference.digest ?? (await source.resolve(reference, caller)).digest
+      const resolved = present(await choose(reference, digest, await load(digest), load))
+      if (reference.digest === undefined && digest !== known) {
+        // The manifest was received by its digest just now, or earlier by this caller: what the tag means is his to remember.
+        const [identity] = identities
+        if (identity !== undefined) await access.recordTag(reference, digest, identity)
+      }
+      return resolved
+    },
+    [Symbol.asyncDispose]: () => requests[Symbol.asyncDispose](),
+  }
+}
+
+/** Deeper nesting has no use and costs a request each. */
+const MAX_INDEX_DEPTH = 3
+
+function present(resolved: Resolved | undefined): Resolved {
+  if (resolved === undefined) throw new CodedError('INTERNAL', 'A loaded manifest is missing')
+  return resolved
+}
+
+function withDigest({ registry, repository }: Reference, digest: Digest): Reference {
+  return { registry, repository, digest }
+}
+
+function parseNamed(reference: Reference, bytes: Uint8Array): ImageManifest | ImageIndex {
+  return naming(reference, () => parseManifest(bytes))
+}
+
+function chooseNamed(reference: Reference, index: ImageIndex, platform: Platform) {
+  return naming(reference, () => choosePlatform(index, platform))
+}
+
+/** Puts the reference in front of what a pure function found wrong with its content. */
+function naming<T>(reference: Reference, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+    const detail = error.message.charAt(0).toLowerCase() + error.message.slice(1)
+    throw new CodedError(error.code, `Cannot use "${formatReference(reference)}": ${detail}`, {
+      cause: error,
+    })
+  }
+}

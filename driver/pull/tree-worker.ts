@@ -1,0 +1,45 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { CodedError, type ErrorCode, toCodedError } from '../../common/errors.ts'
+import { trackDescriptors } from '../linux/directory.ts'
+import { buildTree } from './tree-builder.ts'
+import type { TreeJob, TreeSummary } from './tree-job.ts'
+
+/** What a worker says: that it has loaded, or how its one job ended. */
+export type TreeReply =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'built'; readonly summary: TreeSummary }
+  | {
+      readonly kind: 'failed'
+      readonly code: ErrorCode
+      readonly message: string
+      /** Stack of the cause, for the log. */
+      readonly cause?: string
+    }
+
+// The entry of a worker thread: one job at a time, each posted as a TreeJob; to cancel it, the pool
+// terminates the thread and closes the descriptors that are noted in the thread's data.
+if (parentPort === null) {
+  throw new CodedError('INTERNAL', 'tree-worker.ts runs in a worker thread only')
+}
+const port = parentPort
+if (workerData instanceof SharedArrayBuffer) trackDescriptors(new Uint8Array(workerData))
+
+function reply(message: TreeReply): void {
+  port.postMessage(message)
+}
+
+port.on('message', (job: TreeJob) => {
+  buildTree(job, new AbortController().signal).then(
+    (summary) => reply({ kind: 'built', summary }),
+    (error: unknown) => {
+      const { code, message, cause } = toCodedError(error)
+      reply({
+        kind: 'failed',
+        code,
+        message,
+        ...(cause instanceof Error && { cause: cause.stack ?? cause.message }),
+      })
+    },
+  )
+})
+reply({ kind: 'ready' })

@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { isSystemError } from '../../common/errors.ts'
+
+/** Begins the name of a file that is being written; whatever lists a directory of the store leaves these out. */
+export const TEMPORARY_PREFIX = '.tmp-'
+
+/**
+ * Writes a file so that a reader sees all of it or what was there before, also when this process is killed.
+ * It is not synced to the disk: what must survive a power cut carries a durable mark (durability.ts).
+ */
+export async function writeSmallFile(path: string, content: string | Uint8Array): Promise<void> {
+  const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${randomBytes(8).toString('hex')}`)
+  try {
+    await writeFile(temporary, content, { mode: 0o600, flag: 'wx' })
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+/** What a small file holds: it may be absent, or be there and not readable as what it should be (a power cut truncates). */
+export type SmallFile<T> =
+  | { readonly state: 'absent' }
+  | { readonly state: 'broken'; readonly why: string }
+  | { readonly state: 'ok'; readonly value: T }
+
+/**
+ * Reads a JSON file. `parse` throws on anything that it does not expect: the file is then `broken`, which callers treat as
+ * "verify again", never as "absent and fine".
+ */
+export async function readSmallFile<T>(
+  path: string,
+  parse: (value: unknown) => T,
+): Promise<SmallFile<T>> {
+  let content: string
+  try {
+    content = await readFile(path, 'utf8')
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return { state: 'absent' }
+    throw error
+  }
+  try {
+    return { state: 'ok', value: parse(JSON.parse(content)) }
+  } catch (error) {
+    return { state: 'broken', why: error instanceof Error ? error.message : String(error) }
+  }
+}

@@ -1,0 +1,56 @@
+import { readFile } from 'node:fs/promises'
+
+/** One line of `/proc/PID/mountinfo`. @see proc_pid_mountinfo(5) */
+export interface MountEntry {
+  readonly id: number
+  /** `major:minor` of the file system. */
+  readonly device: string
+  /** The directory of the file system that is the mount's root, e.g. `/store/trees/ab/root`. */
+  readonly root: string
+  readonly mountPoint: string
+  /** Of this mount, e.g. `["ro", "nosuid", "nodev", "relatime"]`. */
+  readonly options: readonly string[]
+  readonly fileSystem: string
+}
+
+/** Reads the text of a mountinfo file; a line that does not have the fields is left out. */
+export function parseMountinfo(text: string): MountEntry[] {
+  const entries: MountEntry[] = []
+  for (const line of text.split('\n')) {
+    const fields = line.split(' ')
+    const [id, , device, root, mountPoint, options] = fields
+    const separator = fields.indexOf('-', 6)
+    const fileSystem = separator < 0 ? undefined : fields[separator + 1]
+    if (
+      id === undefined ||
+      device === undefined ||
+      root === undefined ||
+      mountPoint === undefined ||
+      options === undefined ||
+      fileSystem === undefined
+    ) {
+      continue
+    }
+    entries.push({
+      id: Number(id),
+      device,
+      root: decodeOctal(root),
+      mountPoint: decodeOctal(mountPoint),
+      options: options.split(','),
+      fileSystem,
+    })
+  }
+  return entries
+}
+
+/** The mounts of this process's namespace, in the order they were made: the last one at a path is the one that is seen. */
+export async function readMounts(): Promise<MountEntry[]> {
+  return parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'))
+}
+
+/** The kernel writes space, tab, newline and backslash in names as `\` and three octal digits, byte by byte. */
+function decodeOctal(field: string): string {
+  return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  )
+}

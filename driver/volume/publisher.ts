@@ -1,0 +1,227 @@
+import { mkdir, rmdir } from 'node:fs/promises'
+import { CodedError, isCodedError, isSystemError } from '../../common/errors.ts'
+import { formatReference } from '../../common/oci/reference.ts'
+import { createKeyedLock } from '../keyed-lock.ts'
+import type { Puller } from '../pull/puller.ts'
+import type { Lease } from '../store/leases.ts'
+import type { Store } from '../store/store.ts'
+import type { Tree } from '../store/trees.ts'
+import type { Mounter } from './mounter.ts'
+import type { Volume } from './volume.ts'
+
+/** What a volume uses, for the kubelet's statistics. */
+export interface VolumeUsage {
+  readonly bytes: number
+  readonly inodes: number
+}
+
+/**
+ * Publishes and unpublishes volumes. One call at a time for each volume: another waits for it until its own signal fires.
+ * Every method may be called again after any outcome, also by a driver that started after this one was killed.
+ */
+export interface Publisher {
+  /**
+   * Makes the volume visible at its target, pulling first what the node lacks.
+   *
+   * @param signal fires before the caller stops waiting: the answer is then PENDING and the pull goes on; never mounted afterwards
+   * @throws CONFLICT when something else is published there; else as {@link Puller}
+   */
+  publish(volume: Volume, signal: AbortSignal): Promise<void>
+
+  /**
+   * Ends what publish began, and succeeds whatever is missing of it. The content stays on the node for the next pod.
+   *
+   * @throws UNAVAILABLE when the mount is in use
+   */
+  unpublish(volumeId: string, target: string, signal: AbortSignal): Promise<void>
+
+  /** @throws NOT_FOUND when the volume is not published at `path` */
+  usage(volumeId: string, path: string): Promise<VolumeUsage>
+}
+
+/** Says whether the admin lets a volume be published; throws DENIED when not. */
+export interface VolumePolicy {
+  check(volume: Volume): Promise<void>
+}
+
+export function createPublisher(options: {
+  readonly store: Store
+  readonly puller: Puller
+  readonly mounter: Mounter
+  readonly policy: VolumePolicy
+  /** The kubelet's root: mounts elsewhere would reach no pod. */
+  readonly kubeletDirectory: string
+}): Publisher {
+  const { store, puller, mounter, policy, kubeletDirectory } = options
+  const volumes = createKeyedLock()
+
+  /** Answers whether the target shows just this tree: another bind of the same directory has the same root in mountinfo. */
+  const isShown = async (tree: string, target: string) =>
+    (await mounter.mountsAt(target)).at(-1)?.root.endsWith(`/trees/${tree}/root`) === true
+
+  const isPublished = async (volume: Volume, lease: Lease) => {
+    const tree = lease.trees.at(-1)
+    return (
+      lease.requestHash === volume.requestHash &&
+      tree !== undefined &&
+      (await isShown(tree, volume.target))
+    )
+  }
+
+  const mount = async (volume: Volume, tree: Tree, signal: AbortSignal) => {
+    if (await isShown(tree.key, volume.target)) return
+    if ((await mounter.mountsAt(volume.target)).length > 0) throw conflict(volume)
+    // The caller may have given up and told others that the volume is gone.
+    signal.throwIfAborted()
+    const made = await makeTarget(volume.target)
+    try {
+      await mounter.mountReadOnly(tree.root, volume.target)
+    } catch (error) {
+      if (made) await rmdir(volume.target)
+      throw error
+    }
+  }
+
+  return {
+    async publish(volume, signal) {
+      checkTarget(volume.target, kubeletDirectory)
+      using _ = await volumes.acquire(volume.id, signal)
+
+      // 1. Done already: answered before anything that could fail, since the kubelet repeats itself after a restart.
+      const before = await store.leases.get(volume.id)
+      if (before.state === 'ok') {
+        if (await isPublished(volume, before.value)) {
+          if (!before.value.mounted) await store.leases.put({ ...before.value, mounted: true })
+          return
+        }
+        if ((await mounter.mountsAt(before.value.target)).length > 0) throw conflict(volume)
+      }
+
+      // 2. Policy.
+      await policy.check(volume)
+
+      // 3. Lease before content, so that eviction cannot win the race.
+      let lease: Lease = {
+        volumeId: volume.id,
+        target: volume.target,
+        pod: volume.pod,
+        requestHash: volume.requestHash,
+        sources: [],
+        trees: [],
+        mounted: false,
+        bootId: store.bootId,
+      }
+      await store.leases.put(lease)
+      try {
+        // 4. Each source: resolve, authorize, ensure the tree.
+        let tree: Tree | undefined
+        for (const source of volume.spec.sources) {
+          tree = await puller.ensureTree(source, {
+            keyring: volume.keyring,
+            signal,
+            ...(volume.spec.concurrency !== undefined && { concurrency: volume.spec.concurrency }),
+            onKey: async (key, { digest }) => {
+              const resolved = { reference: formatReference(source.reference), digest }
+              lease = {
+                ...lease,
+                trees: [...lease.trees, key],
+                sources: [...lease.sources, resolved],
+              }
+              await store.leases.put(lease)
+            },
+          })
+        }
+        if (tree === undefined) throw new CodedError('INVALID', 'The volume has no source')
+
+        // 5. Mount, and look at mountinfo.
+        await mount(volume, tree, signal)
+
+        // 6. Say so.
+        lease = { ...lease, mounted: true }
+        await store.leases.put(lease)
+      } catch (error) {
+        await undo(volume, lease, error)
+        throw error
+      }
+    },
+
+    async unpublish(volumeId, target, signal) {
+      checkTarget(target, kubeletDirectory)
+      using _ = await volumes.acquire(volumeId, signal)
+      await mounter.unmountAll(target)
+      await removeTarget(target)
+      const lease = await store.leases.get(volumeId)
+      const elsewhere =
+        lease.state === 'ok' &&
+        lease.value.target !== target &&
+        (await mounter.mountsAt(lease.value.target)).length > 0
+      if (!elsewhere) await store.leases.remove(volumeId)
+    },
+
+    async usage(volumeId, path) {
+      const lease = await store.leases.get(volumeId)
+      if (lease.state !== 'ok' || lease.value.target !== path || !lease.value.mounted) {
+        throw new CodedError('NOT_FOUND', `Volume "${volumeId}" is not published at "${path}"`)
+      }
+      const trees = await Promise.all(lease.value.trees.map((key) => store.trees.get(key)))
+      return {
+        bytes: trees.reduce((sum, tree) => sum + (tree?.meta.bytes ?? 0), 0),
+        inodes: trees.reduce((sum, tree) => sum + (tree?.meta.inodes ?? 0), 0),
+      }
+    },
+  }
+
+  /**
+   * Takes back what a failed publish did. A call that ended because time was up keeps its lease: the pull goes on, and the kubelet comes
+   * again or unpublishes. After any other failure it may do neither.
+   */
+  async function undo(volume: Volume, lease: Lease, error: unknown): Promise<void> {
+    if (isCodedError(error, 'PENDING')) return
+    const tree = lease.trees.at(-1)
+    if (tree !== undefined && (await isShown(tree, volume.target))) {
+      await mounter.unmountAll(volume.target)
+      await removeTarget(volume.target)
+    }
+    await store.leases.remove(volume.id)
+  }
+}
+
+function conflict(volume: Volume): CodedError {
+  return new CodedError(
+    'CONFLICT',
+    `Cannot publish volume "${volume.id}": something else is mounted at "${volume.target}"; unpublish it first`,
+  )
+}
+
+function checkTarget(target: string, kubeletDirectory: string): void {
+  if (target.startsWith(`${kubeletDirectory}/`)) return
+  throw new CodedError(
+    'INVALID',
+    `Invalid target_path "${target}": not below the kubelet's root "${kubeletDirectory}", so no pod would see the mount; set the driver's --kubelet-directory to the kubelet's --root-dir`,
+  )
+}
+
+/** @returns whether it was not there before */
+async function makeTarget(target: string): Promise<boolean> {
+  try {
+    await mkdir(target, { mode: 0o750 })
+    return true
+  } catch (error) {
+    if (isSystemError(error, 'EEXIST')) return false
+    throw error
+  }
+}
+
+/** Never recursive: a directory that is not empty holds somebody's files. */
+async function removeTarget(target: string): Promise<void> {
+  try {
+    await rmdir(target)
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return
+    throw new CodedError(
+      'UNAVAILABLE',
+      `Cannot remove the target directory "${target}": ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    )
+  }
+}

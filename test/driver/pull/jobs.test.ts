@@ -1,0 +1,90 @@
+import { expect, test } from 'vitest'
+import { createJobs, type JobContext } from '../../../driver/pull/jobs.ts'
+
+const never = new AbortController().signal
+
+test('any number of callers share one run', async () => {
+  await using jobs = createJobs<number>()
+  let runs = 0
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>()
+  const start = async () => {
+    runs += 1
+    await gate
+    return runs
+  }
+  const callers = Array.from({ length: 50 }, () => jobs.join('k', start, never))
+  expect(jobs.size).toBe(1)
+  open()
+  expect(new Set(await Promise.all(callers))).toEqual(new Set([1]))
+  expect(jobs.size).toBe(0)
+})
+
+test('a caller whose time is up leaves, the job goes on, and the next caller joins it', async () => {
+  await using jobs = createJobs<string>()
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>()
+  let runs = 0
+  const start = async (job: JobContext) => {
+    runs += 1
+    job.reportProgress(() => ({ done: 3, total: 10 }))
+    await gate
+    return 'made'
+  }
+  const hurried = new AbortController()
+  const first = jobs.join('k', start, hurried.signal)
+  hurried.abort(new Error('time is up'))
+  await expect(first).rejects.toThrow('time is up')
+  expect(jobs.progress('k')).toEqual({ done: 3, total: 10 })
+  const second = jobs.join('k', start, never)
+  open()
+  expect(await second).toBe('made')
+  expect(runs).toBe(1)
+})
+
+test('a job nobody waits for is cancelled after a while, and a later caller starts afresh', async () => {
+  await using jobs = createJobs<string>({ lingerMs: 1 })
+  const hurried = new AbortController()
+  const { promise: cancelled, resolve: noteCancel } = Promise.withResolvers<void>()
+  const first = jobs.join(
+    'k',
+    ({ signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => {
+          noteCancel()
+          reject(signal.reason)
+        })
+      }),
+    hurried.signal,
+  )
+  hurried.abort(new Error('time is up'))
+  await expect(first).rejects.toThrow('time is up')
+  await cancelled
+  expect(await jobs.join('k', async () => 'again', never)).toBe('again')
+})
+
+test('a failure reaches everybody who waits and is not remembered', async () => {
+  await using jobs = createJobs<string>()
+  const fail = async () => {
+    throw new Error('no')
+  }
+  const both = [jobs.join('k', fail, never), jobs.join('k', fail, never)]
+  for (const caller of both) await expect(caller).rejects.toThrow('no')
+  expect(await jobs.join('k', async () => 'yes', never)).toBe('yes')
+})
+
+test('disposing cancels what runs and waits for its end', async () => {
+  const jobs = createJobs<string>()
+  let ended = false
+  const waiting = jobs.join(
+    'k',
+    async ({ signal }) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      ended = true
+      throw signal.reason
+    },
+    never,
+  )
+  const outcome = expect(waiting).rejects.toThrow('the driver is stopping')
+  await jobs[Symbol.asyncDispose]()
+  expect(ended).toBe(true)
+  await outcome
+})
