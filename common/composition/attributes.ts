@@ -1,0 +1,108 @@
+import { CodedError } from '../errors.ts'
+import { formatReference } from '../oci/reference.ts'
+import { didYouMean } from '../suggest.ts'
+import { quote } from './annotation-value.ts'
+import { ATTRIBUTES, invalidAttribute, LATER_ATTRIBUTES } from './attribute-name.ts'
+import { ATTRIBUTE_READERS, type AttributeDraft } from './attribute-reader.ts'
+import { formatAttributeList } from './attribute-value.ts'
+import { LIMITS, type VolumeSpec } from './composition.ts'
+
+/** Keys under this prefix are the kubelet's; who reads a volume context reads them on their own. */
+const KUBELET_PREFIX = 'csi.storage.k8s.io/'
+
+/**
+ * Writes what the driver is told about a volume as the `volumeAttributes` of a CSI inline volume.
+ *
+ * {@link decodeAttributes} reads it back equal. What is at its default is left away.
+ *
+ * @throws INVALID when there is not exactly one source, or the attributes pass 16 KiB
+ */
+export function encodeAttributes(volume: VolumeSpec): Record<string, string> {
+  const [source, ...others] = volume.sources
+  if (source === undefined || others.length > 0) {
+    throw new CodedError(
+      'INVALID',
+      `A volume has ${volume.sources.length} sources; this version supports exactly one`,
+    )
+  }
+  const attributes = {
+    [ATTRIBUTES.reference]: formatReference(source.reference),
+    ...(source.pullPolicy !== undefined && { [ATTRIBUTES.pullPolicy]: source.pullPolicy }),
+    ...(volume.subPaths.length > 0 && {
+      [ATTRIBUTES.subPaths]: formatAttributeList(volume.subPaths),
+    }),
+    ...(volume.concurrency !== undefined && {
+      [ATTRIBUTES.concurrency]: String(volume.concurrency),
+    }),
+    ...(volume.plainHttp && { [ATTRIBUTES.plainHttp]: 'true' }),
+    ...(volume.insecure && { [ATTRIBUTES.insecure]: 'true' }),
+  }
+  checkSize(attributeBytes(attributes))
+  return attributes
+}
+
+/**
+ * Reads the attributes of a volume, written by the webhook or by hand.
+ *
+ * @param attributes a CSI volume context; the kubelet's keys (`csi.storage.k8s.io/...`) are passed over
+ * @throws INVALID naming the attribute, what was found and what was expected; for an unknown one the nearest
+ */
+export function decodeAttributes(attributes: Readonly<Record<string, string>>): VolumeSpec {
+  const ours = Object.entries(attributes).filter(([key]) => !key.startsWith(KUBELET_PREFIX))
+  checkSize(attributeBytes(Object.fromEntries(ours)))
+  const draft: AttributeDraft = {}
+  for (const [key, value] of ours) readAttribute(draft, key, value)
+  const { reference } = draft
+  if (reference === undefined) {
+    throw new CodedError(
+      'INVALID',
+      `Missing volume attribute "${ATTRIBUTES.reference}"; expected e.g. "ghcr.io/acme/app:v1"`,
+    )
+  }
+  const pullPolicy = draft.pullAlways ? 'Always' : draft.pullPolicy
+  if (draft.pullPolicy !== undefined && pullPolicy !== draft.pullPolicy) {
+    throw invalidAttribute(
+      ATTRIBUTES.pullAlways,
+      `found "true" although "${ATTRIBUTES.pullPolicy}" is "${draft.pullPolicy}"; leave one of them away`,
+    )
+  }
+  return {
+    sources: [{ reference, ...(pullPolicy !== undefined && { pullPolicy }) }],
+    subPaths: draft.subPaths ?? [],
+    ...(draft.concurrency !== undefined && { concurrency: draft.concurrency }),
+    plainHttp: draft.plainHttp ?? false,
+    insecure: draft.insecure ?? false,
+  }
+}
+
+/** Counts the bytes of keys and values, as the limits of a volume do. */
+export function attributeBytes(attributes: Readonly<Record<string, string>>): number {
+  return Object.entries(attributes).reduce(
+    (sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(value),
+    0,
+  )
+}
+
+function readAttribute(draft: AttributeDraft, key: string, value: string): void {
+  const read = ATTRIBUTE_READERS.get(key)
+  if (read !== undefined) {
+    read(draft, value)
+    return
+  }
+  if (LATER_ATTRIBUTES.includes(key)) {
+    throw new CodedError(
+      'INVALID',
+      `Volume attribute "${key}" is not supported by this version yet`,
+    )
+  }
+  const names = [...ATTRIBUTE_READERS.keys(), ...LATER_ATTRIBUTES]
+  throw new CodedError('INVALID', `Unknown volume attribute ${quote(key)}${didYouMean(key, names)}`)
+}
+
+function checkSize(bytes: number): void {
+  if (bytes <= LIMITS.attributeBytesPerVolume) return
+  throw new CodedError(
+    'INVALID',
+    `The volume attributes have ${bytes} bytes; expected at most ${LIMITS.attributeBytesPerVolume}`,
+  )
+}

@@ -1,0 +1,146 @@
+import { formatReference, parseReference, type Reference } from '../oci/reference.ts'
+import { didYouMean } from '../suggest.ts'
+import {
+  type AnnotationValue,
+  alternatives,
+  describe,
+  invalidAt,
+  type Member,
+  quote,
+  readBoolean,
+  readText,
+} from './annotation-value.ts'
+import type { ContainerSelector, Entry, PullPolicy } from './composition.ts'
+import { parseContainerSelector, SELECTOR_FORMS } from './container-selector.ts'
+import { mountPathProblem, subPathProblem } from './file-path.ts'
+import { entryNameProblem, secretNameProblem } from './object-name.ts'
+import { parsePullPolicy, pullPolicyProblem } from './pull-policy.ts'
+
+/** An entry while its fields are read. */
+export type EntryDraft = { -readonly [K in keyof Entry]?: Entry[K] }
+
+type FieldName = Exclude<keyof Entry, 'place'>
+
+/** How each field of an entry is read. To add one: put it into `Entry` and here. */
+const READERS: { readonly [K in FieldName]-?: (value: AnnotationValue) => Entry[K] } = {
+  reference: readReference,
+  mountPath: checkedText(mountPathProblem),
+  name: checkedText(entryNameProblem),
+  containers: readContainers,
+  subPath: checkedText(subPathProblem),
+  pullPolicy: readPullPolicy,
+  pullSecret: readPullSecret,
+  readOnly: readReadOnly,
+}
+
+const FIELDS = new Map(
+  Object.entries(READERS).map(([name, read]) => [
+    name,
+    (draft: EntryDraft, value: AnnotationValue) => Object.assign(draft, { [name]: read(value) }),
+  ]),
+)
+
+/** Fields that are specified and come in a later version. */
+const LATER_FIELDS = ['path', 'select', 'unpack', 'platform', 'modes', 'env']
+
+/** The names of an entry's fields, for messages. */
+export const FIELD_NAMES: readonly string[] = [...FIELDS.keys()]
+
+/**
+ * Reads one `field: value` of an entry into `draft`.
+ *
+ * @throws INVALID for an unknown field (with the nearest one), one of a later version, or a wrong value
+ */
+export function readEntryField(draft: EntryDraft, member: Member): void {
+  const read = FIELDS.get(member.key)
+  if (read !== undefined) {
+    read(draft, member.value)
+    return
+  }
+  if (LATER_FIELDS.includes(member.key)) {
+    throw invalidAt(member.place, `"${member.key}" is not supported by this version yet`)
+  }
+  const hint = didYouMean(member.key, [...FIELD_NAMES, ...LATER_FIELDS])
+  throw invalidAt(
+    member.place,
+    `unknown field ${quote(member.key)}${hint || `; expected ${alternatives(FIELD_NAMES)}`}`,
+  )
+}
+
+/**
+ * Reads the reference of an artifact, which must have a tag or digest here.
+ *
+ * @throws INVALID showing the corrected reference where there is one
+ */
+export function readReference(value: AnnotationValue): Reference {
+  if (value.kind === 'list') {
+    throw invalidAt(
+      value.place,
+      'found a list; several artifacts at one mount path are not supported by this version yet',
+    )
+  }
+  const text = readText(value)
+  const reference = parsed(value, text)
+  if (reference.tag !== undefined || reference.digest !== undefined) return reference
+  const corrected = formatReference({ ...reference, tag: 'latest' })
+  throw invalidAt(
+    value.place,
+    `reference ${quote(text)} has neither tag nor digest; expected e.g. ${quote(corrected)}`,
+  )
+}
+
+function parsed(value: AnnotationValue, text: string): Reference {
+  try {
+    return parseReference(text)
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause)
+    throw invalidAt(value.place, message.replace(/^Invalid/, 'invalid'), { cause })
+  }
+}
+
+/** Reads the containers an entry is mounted in: a list, or the items of the pod-wide annotation. */
+export function readContainers(value: AnnotationValue): readonly ContainerSelector[] {
+  if (value.kind !== 'list') {
+    throw invalidAt(value.place, `found ${describe(value)}; expected a list, e.g. ["app"]`)
+  }
+  if (value.items.length === 0) {
+    throw invalidAt(value.place, 'found an empty list; leave it away to mean every container')
+  }
+  return value.items.map((item) => {
+    const text = readText(item)
+    const selector = parseContainerSelector(text)
+    if (selector !== undefined) return selector
+    throw invalidAt(item.place, `found ${quote(text)}; expected ${SELECTOR_FORMS}`)
+  })
+}
+
+/** @throws INVALID with the nearest policy */
+export function readPullPolicy(value: AnnotationValue): PullPolicy {
+  const text = readText(value)
+  const policy = parsePullPolicy(text)
+  if (policy !== undefined) return policy
+  throw invalidAt(value.place, pullPolicyProblem(text))
+}
+
+/** Reads the name of a secret; empty means none. */
+export function readPullSecret(value: AnnotationValue): string {
+  if (value.kind === 'scalar' && value.value === '') return ''
+  return checkedText(secretNameProblem)(value)
+}
+
+function readReadOnly(value: AnnotationValue): boolean {
+  if (readBoolean(value)) return true
+  throw invalidAt(
+    value.place,
+    'writable volumes (readOnly: false) are not supported by this version yet',
+  )
+}
+
+function checkedText(problemOf: (text: string) => string | undefined) {
+  return (value: AnnotationValue): string => {
+    const text = readText(value)
+    const problem = problemOf(text)
+    if (problem === undefined) return text
+    throw invalidAt(value.place, problem)
+  }
+}
