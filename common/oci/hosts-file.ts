@@ -92,7 +92,9 @@ function warningFor(key: string, text: string): readonly string[] {
   if (READ.includes(key) || HARMLESS.includes(key)) return []
   const place = `line ${lineOf(text, key)}: ${JSON.stringify(key)}`
   if (key === 'host') {
-    return [`${place} sections (mirrors) are not supported yet and have no effect; the server is asked`]
+    return [
+      `${place} sections (mirrors) are not supported yet and have no effect; the server is asked`,
+    ]
   }
   if (KNOWN.includes(key)) return [`${place} is not supported yet and has no effect`]
   return [`${place} is not a setting and has no effect${didYouMean(key, KNOWN)}`]

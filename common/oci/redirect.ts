@@ -72,7 +72,11 @@ export function tlsTowards({ base, tls }: Endpoint, url: URL): TlsSettings {
  * The innermost addresses that may be contacted on behalf of an endpoint: its own host where the admin named it, else
  * not this node and its link; other hosts not further inside than the endpoint itself is.
  */
-export function reachTowards(endpoint: Endpoint, url: URL, transport: Transport): Reach {
+export function reachTowards(
+  endpoint: Endpoint,
+  url: URL,
+  transport: Pick<Transport, 'lastReach'>,
+): Reach {
   const own = new URL(endpoint.base)
   if (url.origin === own.origin) return endpoint.configured ? 'local' : 'private'
   const reach = transport.lastReach(own.hostname) ?? 'public'

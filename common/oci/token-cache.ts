@@ -63,6 +63,8 @@ export function createTokenCache({
       .finally(() => {
         delete entry.pending
       })
+    // Whoever waits hears of a failure; when all have gone away, nobody needs to.
+    pending.catch(() => {})
     entry.pending = pending
     return pending
   }

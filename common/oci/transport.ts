@@ -6,6 +6,7 @@ import { type Dispatcher, Pool } from 'undici'
 import { innermost, isWithin, type Reach, reachOf } from './address.ts'
 import { connectionFailure, refuseAddress } from './connection-failure.ts'
 import type { TlsSettings } from './hosts.ts'
+import { RequestFailure } from './request-failure.ts'
 
 /** One HTTP request, as it goes out; redirects are not followed. */
 export interface HttpRequest {
@@ -47,6 +48,7 @@ const CONNECTIONS_PER_ORIGIN = 64
 export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: number }): Transport {
   const pools = new Map<string, Pool>()
   const reaches = new Map<string, Reach>()
+  let closed = false
   const note = (hostname: string, reach: Reach) => {
     if (reaches.size >= 4 * MAX_POOLS) reaches.clear()
     reaches.set(hostname, reach)
@@ -56,6 +58,7 @@ export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: num
     lastReach: (hostname) => reaches.get(hostname),
     async send({ method, url, headers, body, tls, reach, signal }) {
       signal.throwIfAborted()
+      if (closed) throw new RequestFailure('UNAVAILABLE', 'the registry client was closed')
       try {
         checkLiteral(url, reach, note)
         const pool = poolFor(pools, url, tls, reach, idleTimeoutMs, note)
@@ -79,6 +82,7 @@ export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: num
       }
     },
     async [Symbol.asyncDispose]() {
+      closed = true
       await Promise.all(Array.from(pools.values(), (pool) => pool.destroy()))
       pools.clear()
     },

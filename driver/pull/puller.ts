@@ -27,6 +27,8 @@ export interface PullOptions {
   readonly concurrency?: number
   /** Told the tree's key before anything is pulled, so that a lease can hold it; awaited. */
   readonly onKey?: (key: string, resolved: Resolved) => Promise<void>
+  /** Told, once there is something to pull, how to ask how far it is; the answer is undefined when the pull is over. */
+  readonly onPull?: (progress: () => Progress | undefined) => void
 }
 
 /** From a reference to a tree on disk: resolves, downloads what is missing once for all who ask, verifies, lays out. */
@@ -180,9 +182,11 @@ export function createPuller(options: {
         const tree = await store.trees.get(key)
         if (tree?.meta.origins.includes(origin)) return tree
         const plan = layout(resolved.manifest, LAYOUT_OPTIONS)
-        jobKey = `${origin}@${key}`
+        const pullKey = `${origin}@${key}`
+        jobKey = pullKey
+        call.onPull?.(() => treeJobs.progress(pullKey))
         return await treeJobs.join(
-          jobKey,
+          pullKey,
           (job) => makeTree(asked, resolved, plan, call, job),
           call.signal,
         )

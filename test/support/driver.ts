@@ -6,10 +6,10 @@ import {
   publishRequest,
   register,
 } from './kubelet.ts'
-import { shareMount } from './mounts.ts'
+import { detach, readMounts, shareMount } from './mounts.ts'
 import { type ChildProcess, startProcess, withMessage } from './process.ts'
 import type { TestRegistry } from './registry.ts'
-import { type TemporaryDirectory, temporaryDirectory } from './temporary-directory.ts'
+import { temporaryDirectory } from './temporary-directory.ts'
 
 /** A kubelet's root with nobody in it yet: where drivers run, one after the other or together. Disposing removes it. */
 export interface TestNode extends AsyncDisposable {
@@ -49,12 +49,14 @@ export interface TestDriver extends AsyncDisposable {
 
 /** Makes a node whose drivers reach the registries given. */
 export async function startNode(...registries: readonly TestRegistry[]): Promise<TestNode> {
-  const directory: TemporaryDirectory = await temporaryDirectory()
+  await using stack = new AsyncDisposableStack()
+  const directory = stack.use(await temporaryDirectory())
   const kubeletDir = directory.file('kubelet')
   const hostsDirectory = directory.file('certs.d')
   await mkdir(`${kubeletDir}/plugins_registry`, { recursive: true })
   await mkdir(`${kubeletDir}/pods`)
-  const shared = await shareMount(kubeletDir)
+  stack.use(await shareMount(kubeletDir))
+  stack.defer(() => refuseLeftMounts(kubeletDir))
 
   const node: TestNode = {
     kubeletDir,
@@ -101,12 +103,19 @@ export async function startNode(...registries: readonly TestRegistry[]): Promise
         ...(secret !== undefined && { secret }),
         readOnly: true,
       }),
-    async [Symbol.asyncDispose]() {
-      await shared[Symbol.asyncDispose]()
-      await directory[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => made.disposeAsync(),
   }
   const unregistered = () => csiClient(`${kubeletDir}/plugins/csi.oras.land/csi.sock`)
   for (const { host, url } of registries) await node.configure(host, `server = "${url}"`)
+  const made = stack.move()
   return node
+}
+
+/** Detaching the kubelet's root would take a forgotten volume along unseen. */
+async function refuseLeftMounts(kubeletDir: string): Promise<void> {
+  const left = (await readMounts())
+    .map(({ mountPoint }) => mountPoint)
+    .filter((mountPoint) => mountPoint.startsWith(`${kubeletDir}/`))
+  for (const mountPoint of left.toReversed()) await detach(mountPoint)
+  if (left.length > 0) throw new Error(`Left mounted: ${left.join(', ')}`)
 }

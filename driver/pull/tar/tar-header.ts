@@ -79,8 +79,12 @@ function checkChecksum(block: Buffer, at: number): void {
   }
   // Some old tars summed signed bytes; POSIX lets a reader take both.
   if (stated === unsigned || stated === signed) return
-  const hint = at === 0 ? '; is it a tar archive?' : ''
-  throw malformed(`header checksum is ${stated}, expected ${unsigned}${hint}`, at)
+  throw malformed(`header checksum is ${stated}, expected ${unsigned}${hintAt(at)}`, at)
+}
+
+/** The first header is where something else than an archive is found out. */
+function hintAt(at: number): string {
+  return at === 0 ? '; is it a tar archive?' : ''
 }
 
 /** Reads an octal number with blanks or NULs around it, or a GNU base-256 one. Nothing at all is 0. */
@@ -104,10 +108,9 @@ function parseOctal(field: Buffer, name: string, at: number): number {
   }
   for (; i < field.length; i++) {
     if (field[i] !== SPACE && field[i] !== 0) {
-      throw malformed(
-        `${name} ${JSON.stringify(field.toString('latin1'))} is not an octal number`,
-        at,
-      )
+      const hint = name === 'checksum' ? hintAt(at) : ''
+      const text = JSON.stringify(field.toString('latin1'))
+      throw malformed(`${name} ${text} is not an octal number${hint}`, at)
     }
   }
   return value

@@ -13,8 +13,9 @@ export function describeMounter(
   build: (directory: string) => Promise<Mounter & Partial<Disposable>>,
 ): void {
   const setUp = async () => {
-    const directory = await temporaryDirectory()
-    const shared = await shareMount(directory.path)
+    await using stack = new AsyncDisposableStack()
+    const directory = stack.use(await temporaryDirectory())
+    stack.use(await shareMount(directory.path))
     const source = directory.file('source')
     const target = directory.file('target')
     await mkdir(directory.file('own'))
@@ -22,17 +23,12 @@ export function describeMounter(
     await mkdir(target)
     await writeFile(`${source}/file`, 'content')
     const mounter = await build(directory.file('own'))
+    stack.defer(() => mounter[Symbol.dispose]?.())
+    stack.defer(() => mounter.unmountAll(target))
+    const made = stack.move()
     return {
-      mounter,
-      source,
-      target,
-      directory,
-      async [Symbol.asyncDispose]() {
-        await mounter.unmountAll(target)
-        mounter[Symbol.dispose]?.()
-        await shared[Symbol.asyncDispose]()
-        await directory[Symbol.asyncDispose]()
-      },
+      ...{ mounter, source, target, directory },
+      [Symbol.asyncDispose]: () => made.disposeAsync(),
     }
   }
 

@@ -1,0 +1,27 @@
+/** What a command reads and writes; never the process itself, so that tests see all of it. */
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Reads standard input to its end. */
+  readonly readStdin: () => Promise<string>
+  readonly stdout: (text: string) => void
+  readonly stderr: (text: string) => void
+  /** Whether standard output is a terminal. */
+  readonly isTerminal: boolean
+  /** Whether standard error, where progress goes, is one. */
+  readonly stderrIsTerminal: boolean
+  /** Fires on Ctrl-C and SIGTERM, so that a command can take back what it has begun. */
+  readonly interrupted: AbortSignal
+}
+
+/** One subcommand of `oras-csi`. */
+export interface Command {
+  /** One line for the list of commands. */
+  readonly summary: string
+  /**
+   * Runs it with the arguments after its name.
+   *
+   * @returns the exit code: 0, or 1 for a negative answer (what was looked at is not good)
+   * @throws anything for what kept it from answering; `main.ts` writes the message and exits with 2
+   */
+  run(args: readonly string[], io: Io): Promise<number>
+}

@@ -1,0 +1,473 @@
+import { describe, expect, test } from 'vitest'
+import { mutate } from '../../webhook/mutate.ts'
+import { thrownBy } from '../support/thrown.ts'
+
+const KEY = 'oras.land/artifacts'
+const APP = '/app: ghcr.io/acme/app:v1'
+
+interface PodOptions {
+  readonly artifacts?: string
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly spec?: Readonly<Record<string, unknown>>
+}
+
+const podOf = ({ artifacts = APP, annotations = {}, spec = {} }: PodOptions) => ({
+  metadata: { annotations: { [KEY]: artifacts, ...annotations } },
+  spec: { containers: [{ name: 'java' }], ...spec },
+})
+
+const composed = (options: PodOptions) => mutate(podOf(options))
+
+/** The parts of a composed pod that tests look at. */
+const specOf = (options: PodOptions) => composed(options).pod['spec']
+const volumesOf = (options: PodOptions) => Reflect.get(specOf(options) as object, 'volumes')
+
+const volume = (name: string, attributes: Record<string, string>, secret?: string) => ({
+  name,
+  csi: {
+    driver: 'csi.oras.land',
+    readOnly: true,
+    ...(secret !== undefined && { nodePublishSecretRef: { name: secret } }),
+    volumeAttributes: attributes,
+  },
+})
+const appVolume = (secret?: string) =>
+  volume('oras-app', { 'oras.artifact.reference': 'ghcr.io/acme/app:v1' }, secret)
+const appMount = { name: 'oras-app', mountPath: '/app', readOnly: true }
+
+describe('compose', () => {
+  test('makes volumes, mounts and the status of an annotation', () => {
+    expect(composed({})).toStrictEqual({
+      pod: {
+        metadata: {
+          annotations: {
+            [KEY]: APP,
+            'oras.land/status':
+              '{"volumes":[{"name":"oras-app","reference":"ghcr.io/acme/app:v1","mounts":[{"container":"java","mountPath":"/app"}]}]}',
+          },
+        },
+        spec: {
+          containers: [{ name: 'java', volumeMounts: [appMount] }],
+          volumes: [appVolume()],
+        },
+      },
+      warnings: [],
+    })
+  })
+
+  test('gives back a pod without the annotation as it is', () => {
+    const pod = { metadata: { annotations: { 'oras.land/artefacts': 'x' } }, spec: {} }
+    const result = mutate(pod)
+    expect(result.pod).toBe(pod)
+    expect(result.warnings).toStrictEqual([
+      'Unknown annotation "oras.land/artefacts"; did you mean "oras.land/artifacts"?',
+    ])
+  })
+
+  test('leaves its input alone', () => {
+    const pod = podOf({ spec: { volumes: [{ name: 'x', emptyDir: {} }] } })
+    const before = structuredClone(pod)
+    mutate(pod)
+    expect(pod).toStrictEqual(before)
+  })
+
+  test('appends to what there is, and keeps fields it does not know', () => {
+    const spec = {
+      hostNetwork: true,
+      future: { field: [1, null] },
+      volumes: [{ name: 'data', emptyDir: {} }],
+      containers: [
+        { name: 'java', volumeMounts: [{ name: 'data', mountPath: '/data', future: true }] },
+      ],
+      ephemeralContainers: [{ name: 'debug' }],
+    }
+    expect(specOf({ spec })).toStrictEqual({
+      ...spec,
+      volumes: [{ name: 'data', emptyDir: {} }, appVolume()],
+      containers: [
+        {
+          name: 'java',
+          volumeMounts: [{ name: 'data', mountPath: '/data', future: true }, appMount],
+        },
+      ],
+    })
+  })
+
+  test('treats null as an empty list', () => {
+    const spec = { volumes: null, containers: [{ name: 'java', volumeMounts: null }] }
+    expect(specOf({ spec })).toStrictEqual({
+      volumes: [appVolume()],
+      containers: [{ name: 'java', volumeMounts: [appMount] }],
+    })
+  })
+
+  test('passes pull policy and subPath on', () => {
+    const artifacts =
+      '/app.jar: {reference: ghcr.io/acme/app:v1, subPath: lib/app.jar, pullPolicy: Always}'
+    expect(specOf({ artifacts })).toStrictEqual({
+      containers: [
+        {
+          name: 'java',
+          volumeMounts: [
+            { name: 'oras-app-jar', mountPath: '/app.jar', readOnly: true, subPath: 'lib/app.jar' },
+          ],
+        },
+      ],
+      volumes: [
+        volume('oras-app-jar', {
+          'oras.artifact.reference': 'ghcr.io/acme/app:v1',
+          'oras.options.pullpolicy': 'Always',
+          'oras.options.subpaths': 'lib/app.jar',
+        }),
+      ],
+    })
+  })
+
+  test('makes one volume of one artifact that is mounted at several paths', () => {
+    const artifacts = `
+/app/a.jar: {reference: ghcr.io/acme/app:v1, subPath: a.jar}
+/opt/b.jar: {reference: ghcr.io/acme/app:v1, subPath: b.jar, name: app}
+/whole: ghcr.io/acme/app:v1
+`
+    expect(specOf({ artifacts })).toStrictEqual({
+      containers: [
+        {
+          name: 'java',
+          volumeMounts: [
+            { name: 'oras-app', mountPath: '/app/a.jar', readOnly: true, subPath: 'a.jar' },
+            { name: 'oras-app', mountPath: '/opt/b.jar', readOnly: true, subPath: 'b.jar' },
+            { name: 'oras-app', mountPath: '/whole', readOnly: true },
+          ],
+        },
+      ],
+      volumes: [
+        volume('oras-app', {
+          'oras.artifact.reference': 'ghcr.io/acme/app:v1',
+          'oras.options.subpaths': 'a.jar,b.jar',
+        }),
+      ],
+    })
+  })
+
+  test('makes two volumes where secrets or names differ', () => {
+    const artifacts = `
+/a: {reference: ghcr.io/acme/app:v1, pullSecret: one}
+/b: {reference: ghcr.io/acme/app:v1, pullSecret: two}
+/c: {reference: ghcr.io/acme/app:v1, pullSecret: two, name: other}
+/d: {reference: ghcr.io/acme/app:v1, pullSecret: two, name: another}
+`
+    const attributes = { 'oras.artifact.reference': 'ghcr.io/acme/app:v1' }
+    expect(volumesOf({ artifacts })).toStrictEqual([
+      volume('oras-a', attributes, 'one'),
+      volume('oras-other', attributes, 'two'),
+      volume('oras-another', attributes, 'two'),
+    ])
+  })
+})
+
+describe('compose selects', () => {
+  const spec = {
+    initContainers: [{ name: 'setup' }, { name: 'java' }],
+    containers: [
+      { name: 'java' },
+      { name: 'worker-1' },
+      { name: 'worker-2' },
+      { name: 'istio-proxy' },
+    ],
+  }
+  const mountedIn = (artifacts: string, annotations: Record<string, string> = {}) => {
+    const { pod } = composed({ artifacts, annotations, spec })
+    const status = Reflect.get(
+      Reflect.get(pod['metadata'] as object, 'annotations') as object,
+      'oras.land/status',
+    )
+    const { volumes } = JSON.parse(status as string) as {
+      volumes: { mounts: { container: string }[] }[]
+    }
+    return volumes.flatMap(({ mounts }) => mounts.map(({ container }) => container))
+  }
+  const withContainers = (list: string) =>
+    `/app: {reference: ghcr.io/acme/app:v1, containers: ${list}}`
+
+  test.each([
+    [
+      'every regular container except mesh sidecars by default',
+      APP,
+      ['java', 'worker-1', 'worker-2'],
+    ],
+    ['by name', withContainers('[java]'), ['java']],
+    ['by glob', withContainers('["worker-*"]'), ['worker-1', 'worker-2']],
+    ['init containers', withContainers('["init:*"]'), ['init:setup', 'init:java']],
+    ['both kinds', withContainers('[java, init:setup]'), ['init:setup', 'java']],
+    ['a sidecar that is named', withContainers('[istio-proxy]'), ['istio-proxy']],
+    ['each once', withContainers('[java, "*a*", java]'), ['java']],
+    ['what is there of what is optional', withContainers('["debug?", java]'), ['java']],
+    ['nothing where all is optional', withContainers('["debug?"]'), []],
+  ])('%s', (_name, artifacts, expected) => {
+    expect(mountedIn(artifacts)).toStrictEqual(expected)
+  })
+
+  test('by the pod-wide annotation', () => {
+    expect(mountedIn(APP, { 'oras.land/containers': 'worker-2' })).toStrictEqual(['worker-2'])
+  })
+
+  test('no volume that nothing mounts', () => {
+    const artifacts = withContainers('["debug?"]')
+    expect(specOf({ artifacts })).toStrictEqual({ containers: [{ name: 'java' }] })
+  })
+
+  test.each([
+    [
+      'a name that does not exist, with those that do',
+      withContainers('[jva]'),
+      `INVALID Invalid ${KEY}["/app"]: container "jva" does not exist; this pod has "init:setup", "init:java", "java", "worker-1", "worker-2", "istio-proxy"; did you mean "java"?`,
+    ],
+    [
+      'a glob that matches nothing',
+      withContainers('["init:x*"]'),
+      `INVALID Invalid ${KEY}["/app"]: container "init:x*" does not exist; this pod has "init:setup", "init:java", "java", "worker-1", "worker-2", "istio-proxy"`,
+    ],
+  ])('not %s', (_name, artifacts, message) => {
+    expect(thrownBy(() => mountedIn(artifacts))).toBe(message)
+  })
+
+  test('not a pod of sidecars alone', () => {
+    expect(thrownBy(() => composed({ spec: { containers: [{ name: 'linkerd-proxy' }] } }))).toBe(
+      `INVALID Invalid ${KEY}["/app"]: no container to mount it in: this pod has "linkerd-proxy"; expected "containers" to name one`,
+    )
+  })
+})
+
+describe('compose takes as the secret', () => {
+  const imagePullSecrets = [{ name: 'regcred' }]
+
+  test('the only imagePullSecret, and says so', () => {
+    const options = { spec: { imagePullSecrets: [{}, { name: '' }, ...imagePullSecrets] } }
+    expect(volumesOf(options)).toStrictEqual([appVolume('regcred')])
+    expect(composed(options).warnings).toStrictEqual([
+      'Took imagePullSecret "regcred" (else see oras.land/pull-secret); the pod waits while it is missing',
+    ])
+  })
+
+  test('none of several imagePullSecrets, and says so', () => {
+    const options = { spec: { imagePullSecrets: [{ name: 'a' }, { name: 'b' }] } }
+    expect(volumesOf(options)).toStrictEqual([appVolume()])
+    expect(composed(options).warnings).toStrictEqual([
+      'Took none of 2 imagePullSecrets: name one in oras.land/pull-secret ("" for none)',
+    ])
+  })
+
+  test.each([
+    ['that of the annotation', { 'oras.land/pull-secret': 'acme' }, APP, 'acme'],
+    ['none where the annotation is empty', { 'oras.land/pull-secret': '' }, APP, undefined],
+    [
+      'that of the entry',
+      { 'oras.land/pull-secret': 'acme' },
+      '/app: {reference: ghcr.io/acme/app:v1, pullSecret: mine}',
+      'mine',
+    ],
+  ])('%s, without a warning', (_name, annotations, artifacts, secret) => {
+    const options = { artifacts, annotations, spec: { imagePullSecrets } }
+    expect(volumesOf(options)).toStrictEqual([appVolume(secret)])
+    expect(composed(options).warnings).toStrictEqual([])
+  })
+
+  test('an imagePullSecret that another webhook added after the first run', () => {
+    const first = mutate(podOf({})).pod
+    const spec = { ...(first['spec'] as object), imagePullSecrets }
+    const second = mutate({ ...first, spec }).pod
+    expect(Reflect.get(second['spec'] as object, 'volumes')).toStrictEqual([appVolume('regcred')])
+  })
+})
+
+describe('compose, run again,', () => {
+  test('gives back its own output as it is', () => {
+    const { pod } = composed({})
+    expect(mutate(pod).pod).toBe(pod)
+  })
+
+  test('adds the mount to a container that came later', () => {
+    const { pod } = composed({})
+    const spec = pod['spec'] as { containers: object[] }
+    const later = { ...pod, spec: { ...spec, containers: [...spec.containers, { name: 'late' }] } }
+    expect(mutate(later).pod['spec']).toStrictEqual({
+      containers: [
+        { name: 'java', volumeMounts: [appMount] },
+        { name: 'late', volumeMounts: [appMount] },
+      ],
+      volumes: [appVolume()],
+    })
+  })
+
+  test('does not trust a status that somebody wrote', () => {
+    const forged = composed({ annotations: { 'oras.land/status': '{"volumes":[]}' } })
+    expect(forged.pod).toStrictEqual(composed({}).pod)
+  })
+})
+
+describe('compose refuses', () => {
+  const mounts = (...volumeMounts: object[]) => ({
+    containers: [{ name: 'java', volumeMounts }],
+  })
+
+  test.each<[string, PodOptions, string]>([
+    [
+      'a path that another mount has',
+      { spec: mounts({ name: 'data', mountPath: '/app/' }) },
+      `INVALID Invalid ${KEY}["/app"]: container "java" mounts volume "data" at "/app" already; expected a free path`,
+    ],
+    [
+      'a mount like ours that is writable',
+      { spec: mounts({ name: 'oras-app', mountPath: '/app' }) },
+      `INVALID Invalid ${KEY}["/app"]: container "java" mounts volume "oras-app" at "/app" already; expected a free path`,
+    ],
+    [
+      'the path of a block device',
+      { spec: { containers: [{ name: 'java', volumeDevices: [{ devicePath: '/app' }] }] } },
+      `INVALID Invalid ${KEY}["/app"]: container "java" uses "/app" for a block device or its termination message; expected a free path`,
+    ],
+    [
+      'the path of the termination message',
+      { spec: { containers: [{ name: 'java', terminationMessagePath: '/app' }] } },
+      `INVALID Invalid ${KEY}["/app"]: container "java" uses "/app" for a block device or its termination message; expected a free path`,
+    ],
+    [
+      'a path inside that of another entry',
+      { artifacts: `${APP}\n/app/lib: ghcr.io/acme/lib:1` },
+      `INVALID Invalid ${KEY}["/app/lib"]: "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
+    ],
+    [
+      'a path around that of another entry',
+      { artifacts: `/app/lib: ghcr.io/acme/lib:1\n${APP}` },
+      `INVALID Invalid ${KEY}["/app/lib"]: "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
+    ],
+    [
+      'two entries at one path of one container',
+      {
+        artifacts: `
+- {reference: ghcr.io/acme/app:v1, mountPath: /app}
+- {reference: ghcr.io/acme/lib:1, mountPath: /app}
+`,
+      },
+      `INVALID Invalid ${KEY}[1]: "/app" of container "java" is that of ${KEY}[0] already; several artifacts at one mount path are not supported by this version yet`,
+    ],
+    [
+      'one name for two volumes',
+      {
+        artifacts: `
+/a: {reference: ghcr.io/acme/a:1, name: x}
+/b: {reference: ghcr.io/acme/b:1, name: x}
+`,
+      },
+      `INVALID Invalid ${KEY}["/b"]: name "x" is that of ${KEY}["/a"] already, which is another volume; expected another name`,
+    ],
+    [
+      'a volume of our name with other content',
+      { spec: { volumes: [{ name: 'oras-app', emptyDir: {} }] } },
+      `CONFLICT Cannot add volume "oras-app" for ${KEY}["/app"]: the pod has one of that name with other content: "emptyDir", not "ghcr.io/acme/app:v1" no secret; expected "name" in the entry to name it otherwise`,
+    ],
+    [
+      'a volume of our name with another artifact',
+      {
+        spec: {
+          volumes: [volume('oras-app', { 'oras.artifact.reference': 'evil.example/x:1' }, 's')],
+        },
+      },
+      `CONFLICT Cannot add volume "oras-app" for ${KEY}["/app"]: the pod has one of that name with other content: "evil.example/x:1" secret "s", not "ghcr.io/acme/app:v1" no secret; expected "name" in the entry to name it otherwise`,
+    ],
+    [
+      'a volume of our name with one attribute more',
+      {
+        spec: {
+          volumes: [
+            volume('oras-app', {
+              'oras.artifact.reference': 'ghcr.io/acme/app:v1',
+              'oras.options.insecure': 'true',
+            }),
+          ],
+        },
+      },
+      `CONFLICT Cannot add volume "oras-app" for ${KEY}["/app"]: the pod has one of that name with other content: "ghcr.io/acme/app:v1" oras.options.insecure="true" no secret, not "ghcr.io/acme/app:v1" no secret; expected "name" in the entry to name it otherwise`,
+    ],
+    [
+      'Windows pods, by os',
+      { spec: { os: { name: 'windows' } } },
+      `INVALID Cannot apply ${KEY}: this is a Windows pod; expected a Linux one`,
+    ],
+    [
+      'Windows pods, by node selector',
+      { spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } },
+      `INVALID Cannot apply ${KEY}: this is a Windows pod; expected a Linux one`,
+    ],
+    [
+      'what is no pod',
+      { spec: { containers: 'java' } },
+      'INVALID Invalid pod: spec.containers is not a list of objects',
+    ],
+  ])('%s', (_name, options, message) => {
+    expect(thrownBy(() => composed(options))).toBe(message)
+  })
+
+  test('an annotation that is not text', () => {
+    const pod = { metadata: { annotations: { 'oras.land/containers': 8 } }, spec: {} }
+    expect(thrownBy(() => mutate(pod))).toBe(
+      'INVALID Invalid oras.land/containers: found number; expected text',
+    )
+  })
+
+  test('the same path in containers apart: not', () => {
+    const artifacts = `
+- {reference: ghcr.io/acme/app:v1, mountPath: /app, containers: [java]}
+- {reference: ghcr.io/acme/app:v2, mountPath: /app, containers: [php]}
+`
+    const spec = { containers: [{ name: 'java' }, { name: 'php' }] }
+    expect(specOf({ artifacts, spec })).toStrictEqual({
+      containers: [
+        { name: 'java', volumeMounts: [appMount] },
+        { name: 'php', volumeMounts: [{ ...appMount, name: 'oras-app-0e1ff9ba' }] },
+      ],
+      volumes: [
+        appVolume(),
+        volume('oras-app-0e1ff9ba', { 'oras.artifact.reference': 'ghcr.io/acme/app:v2' }),
+      ],
+    })
+  })
+})
+
+describe('compose warns', () => {
+  test.each<[string, Record<string, unknown>, string[]]>([
+    [
+      'of a mount inside an artifact',
+      { containers: [{ name: 'java', volumeMounts: [{ name: 'd', mountPath: '/app/data' }] }] },
+      ['java: the artifact at "/app" must hold "/app/data", where something is mounted'],
+    ],
+    [
+      'of an artifact inside a read-only mount',
+      {
+        containers: [
+          { name: 'java', volumeMounts: [{ name: 'd', mountPath: '/', readOnly: true }] },
+        ],
+      },
+      ['java: volume "d" must hold "/app", where something is mounted'],
+    ],
+    [
+      'not of an artifact inside a writable mount',
+      { containers: [{ name: 'java', volumeMounts: [{ name: 'd', mountPath: '/' }] }] },
+      [],
+    ],
+  ])('%s', (_name, spec, warnings) => {
+    expect(composed({ spec }).warnings).toStrictEqual(warnings)
+  })
+
+  test('of attributes beyond what CSI allows for', () => {
+    const entry = { reference: 'ghcr.io/acme/app:v1' }
+    const entries = Array.from({ length: 25 }, (_, index) => ({
+      ...entry,
+      mountPath: `/app/${index}`,
+      subPath: `${index}${'a'.repeat(180)}`,
+    }))
+    expect(composed({ artifacts: JSON.stringify(entries) }).warnings).toStrictEqual([
+      'Volume "oras-app-0" has 4627 bytes of attributes; CSI allows for 4096',
+    ])
+  })
+})

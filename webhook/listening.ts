@@ -1,0 +1,26 @@
+import { isSystemError } from '../common/errors.ts'
+import type { ListenAddress } from '../common/flags.ts'
+
+/**
+ * Listens where the flag says; an empty host is every address: IPv6 and IPv4, or IPv4 alone where the machine has no IPv6.
+ *
+ * @param listen the server's own call, which gives the port that it got
+ */
+export async function listenOn(
+  { host, port }: ListenAddress,
+  listen: (address: ListenAddress) => Promise<number>,
+): Promise<number> {
+  if (host !== '') return listen({ host, port })
+  try {
+    return await listen({ host: '::', port })
+  } catch (error) {
+    if (!isSystemError(error, 'EAFNOSUPPORT', 'EADDRNOTAVAIL')) throw error
+    return listen({ host: '0.0.0.0', port })
+  }
+}
+
+/** The port of a server that listens on TCP. */
+export function portOf(address: string | { readonly port: number } | null): number {
+  if (address === null || typeof address === 'string') throw new TypeError('Not listening on TCP')
+  return address.port
+}
