@@ -48,7 +48,6 @@ export async function startAdmissionServer(options: {
     forceCloseConnections: 'idle',
   })
   // The parser that comes with fastify refuses bodies with a key "__proto__", which a volume attribute may have.
-  app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
     try {
       done(null, JSON.parse(body.toString()))

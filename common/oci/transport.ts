@@ -69,8 +69,6 @@ export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: num
           body: body ?? null,
           signal,
         })
-        // Whoever reads the body hears of its errors; one that is destroyed unread must not end the process.
-        answer.body.on('error', () => {})
         return {
           status: answer.statusCode,
           header: (name) => firstValue(answer.headers[name]),

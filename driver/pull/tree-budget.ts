@@ -22,7 +22,7 @@ export function createTreeBudget(limits: TreeLimits): TreeBudget {
     limits,
     takeEntry() {
       if (++entries > limits.entries) {
-        throw exhausted(`more than ${limits.entries} entries`, 'entries')
+        throw exhausted(`the archives have more than ${limits.entries} entries`, 'entries')
       }
     },
     archive(compressedBytes) {
@@ -34,13 +34,13 @@ export function createTreeBudget(limits: TreeLimits): TreeBudget {
           treeBytes += bytes
           if (treeBytes > limits.decompressedBytes) {
             throw exhausted(
-              `more than ${limits.decompressedBytes} decompressed bytes`,
+              `The archives have more than ${limits.decompressedBytes} decompressed bytes`,
               'decompressedBytes',
             )
           }
           if (archiveBytes > byRatio) {
             throw exhausted(
-              `more than ${limits.ratio} decompressed bytes for each of its ${compressedBytes} compressed ones`,
+              `The archive has more than ${limits.ratio} decompressed bytes for each of its ${compressedBytes} compressed ones`,
               'ratio',
             )
           }
@@ -51,5 +51,5 @@ export function createTreeBudget(limits: TreeLimits): TreeBudget {
 }
 
 function exhausted(what: string, limit: keyof TreeLimits): CodedError {
-  return new CodedError('EXHAUSTED', `Archive has ${what} (limit "${limit}")`)
+  return new CodedError('EXHAUSTED', `${what} (limit "${limit}")`)
 }

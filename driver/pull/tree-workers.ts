@@ -55,9 +55,9 @@ interface Slot {
 
 /** Starts `size` threads (default: one for each core). */
 export function createTreeWorkers(
-  options: { readonly size?: number; readonly log?: Logger } = {},
+  options: { readonly size?: number; readonly log?: Logger; readonly maxHeapMib?: number } = {},
 ): TreeWorkers {
-  const { size = availableParallelism(), log } = options
+  const { size = availableParallelism(), log, maxHeapMib = MAX_HEAP_MIB } = options
   const slots: Slot[] = []
   const queue: Task[] = []
   let disposed = false
@@ -70,7 +70,7 @@ export function createTreeWorkers(
       workerData: descriptors.buffer,
       // Node would warn at every descriptor that it did not open itself.
       trackUnmanagedFds: false,
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMib },
     })
     slot.worker = worker
     slot.ready = false

@@ -33,11 +33,27 @@ function messageOf(run: () => unknown): string {
 
 describe('parseJson', () => {
   test.each([
-    ['a key twice', '{"a":1,"b":{},"a":2}', 'CORRUPT manifest: has the key "a" twice in one object'],
-    ['a key twice, once escaped', '{"a":1,"\\u0061":2}', 'CORRUPT manifest: has the key "a" twice in one object'],
-    ['a key twice in an inner object', '[{"x":{"k":[],"k":[]}}]', 'CORRUPT manifest: has the key "k" twice in one object'],
+    [
+      'a key twice',
+      '{"a":1,"b":{},"a":2}',
+      'CORRUPT manifest: has the key "a" twice in one object',
+    ],
+    [
+      'a key twice, once escaped',
+      '{"a":1,"\\u0061":2}',
+      'CORRUPT manifest: has the key "a" twice in one object',
+    ],
+    [
+      'a key twice in an inner object',
+      '[{"x":{"k":[],"k":[]}}]',
+      'CORRUPT manifest: has the key "k" twice in one object',
+    ],
     ['a prototype key', '{"__proto__":{"admin":true}}', 'CORRUPT manifest: has a key "__proto__"'],
-    ['an escaped prototype key', '{"\\u005f_proto__":1}', 'CORRUPT manifest: has a key "__proto__"'],
+    [
+      'an escaped prototype key',
+      '{"\\u005f_proto__":1}',
+      'CORRUPT manifest: has a key "__proto__"',
+    ],
     ['HTML', '<html>', 'CORRUPT manifest: not valid JSON'],
     ['a cut document', '{"a":', 'CORRUPT manifest: not valid JSON'],
     ['text after the end', '{} x', 'CORRUPT manifest: not valid JSON at character 3'],
@@ -48,7 +64,11 @@ describe('parseJson', () => {
   })
 
   test('refuses invalid UTF-8', () => {
-    const bytes = Buffer.concat([Buffer.from('{"a":"'), Buffer.from([0xc3, 0x28]), Buffer.from('"}')])
+    const bytes = Buffer.concat([
+      Buffer.from('{"a":"'),
+      Buffer.from([0xc3, 0x28]),
+      Buffer.from('"}'),
+    ])
     expect(messageOf(() => parse(bytes))).toBe('CORRUPT manifest: not valid UTF-8')
   })
 
@@ -82,7 +102,8 @@ describe('parseJson', () => {
   })
 
   test('never quotes the document, nor keeps an error that does', () => {
-    const run = () => parse('{"auth": "hunter2-secret-value" x}', { name: 'secret', code: 'INVALID' })
+    const run = () =>
+      parse('{"auth": "hunter2-secret-value" x}', { name: 'secret', code: 'INVALID' })
     expect(run).toThrow(CodedError)
     try {
       run()
@@ -112,7 +133,9 @@ describe('parseJson', () => {
           const escaped = `"${Array.from({ length: key.length }, (_, at) => `\\u${key.charCodeAt(at).toString(16).padStart(4, '0')}`).join('')}"`
           let text = `{${JSON.stringify(key)}:${filler},${escaped}:0}`
           for (const array of nest) text = array ? `[${filler},${text}]` : `{"in":${text}}`
-          expect(messageOf(() => parse(text, { maxBytes: 1e6, maxDepth: 100 }))).toContain('twice in one object')
+          expect(messageOf(() => parse(text, { maxBytes: 1e6, maxDepth: 100 }))).toContain(
+            'twice in one object',
+          )
         },
       ),
     )
@@ -135,19 +158,61 @@ describe('accessors', () => {
   test.each<[string, () => unknown, string]>([
     [
       'a string for an integer',
-      () => asSize(requiredField(asObject(asArray(requiredField(document, 'layers'), 9)[1] ?? document), 'size')),
+      () =>
+        asSize(
+          requiredField(
+            asObject(asArray(requiredField(document, 'layers'), 9)[1] ?? document),
+            'size',
+          ),
+        ),
       'CORRUPT manifest.layers[1].size: expected an integer, found "12"',
     ],
-    ['a string for an object', () => asObject(requiredField(document, 'name')), 'CORRUPT manifest.name: expected an object, found "x"'],
-    ['an array for an object', () => asObject(requiredField(document, 'layers')), 'CORRUPT manifest.layers: expected an object, found an array'],
-    ['an object for an array', () => asArray(document, 1), 'CORRUPT manifest: expected an array, found an object'],
-    ['an array for a string', () => asString(requiredField(document, 'layers')), 'CORRUPT manifest.layers: expected a string, found an array'],
-    ['a boolean under an odd key', () => asString(requiredField(document, 'a b')), 'CORRUPT manifest["a b"]: expected a string, found true'],
-    ['a lone surrogate', () => asString(requiredField(document, 'bad')), 'CORRUPT manifest.bad: holds half of a surrogate pair'],
-    ['too many items', () => asArray(requiredField(document, 'layers'), 1), 'CORRUPT manifest.layers: 2 items; at most 1 are read'],
-    ['an absent field', () => requiredField(document, 'config'), 'CORRUPT manifest: has no "config"'],
+    [
+      'a string for an object',
+      () => asObject(requiredField(document, 'name')),
+      'CORRUPT manifest.name: expected an object, found "x"',
+    ],
+    [
+      'an array for an object',
+      () => asObject(requiredField(document, 'layers')),
+      'CORRUPT manifest.layers: expected an object, found an array',
+    ],
+    [
+      'an object for an array',
+      () => asArray(document, 1),
+      'CORRUPT manifest: expected an array, found an object',
+    ],
+    [
+      'an array for a string',
+      () => asString(requiredField(document, 'layers')),
+      'CORRUPT manifest.layers: expected a string, found an array',
+    ],
+    [
+      'a boolean under an odd key',
+      () => asString(requiredField(document, 'a b')),
+      'CORRUPT manifest["a b"]: expected a string, found true',
+    ],
+    [
+      'a lone surrogate',
+      () => asString(requiredField(document, 'bad')),
+      'CORRUPT manifest.bad: holds half of a surrogate pair',
+    ],
+    [
+      'too many items',
+      () => asArray(requiredField(document, 'layers'), 1),
+      'CORRUPT manifest.layers: 2 items; at most 1 are read',
+    ],
+    [
+      'an absent field',
+      () => requiredField(document, 'config'),
+      'CORRUPT manifest: has no "config"',
+    ],
     ['a null field', () => requiredField(document, 'n'), 'CORRUPT manifest: has no "n"'],
-    ['a mixed record', () => asStringRecord(document), 'CORRUPT manifest.layers: expected a string, found an array'],
+    [
+      'a mixed record',
+      () => asStringRecord(document),
+      'CORRUPT manifest.layers: expected a string, found an array',
+    ],
   ])('say where and what: %s', (_, run, message) => {
     expect(messageOf(run)).toBe(message)
   })
@@ -155,7 +220,10 @@ describe('accessors', () => {
   test.each([
     ['1.5', 'CORRUPT manifest: expected an integer, found 1.5'],
     ['-1', 'CORRUPT manifest: expected an integer from 0 to 2^53 - 1, found -1'],
-    ['9007199254740993', 'CORRUPT manifest: expected an integer from 0 to 2^53 - 1, found 9007199254740992'],
+    [
+      '9007199254740993',
+      'CORRUPT manifest: expected an integer from 0 to 2^53 - 1, found 9007199254740992',
+    ],
     ['1e999', 'CORRUPT manifest: expected an integer, found Infinity'],
     ['true', 'CORRUPT manifest: expected an integer, found true'],
   ])('asSize refuses %s', (text, message) => {
@@ -163,11 +231,11 @@ describe('accessors', () => {
   })
 
   test('asSize takes 0 to 2^53 - 1', () => {
-    expect([asSize(parse('0')), asSize(parse('-0')), asSize(parse('9007199254740991'))]).toStrictEqual([
-      0,
-      0,
-      Number.MAX_SAFE_INTEGER,
-    ])
+    expect([
+      asSize(parse('0')),
+      asSize(parse('-0')),
+      asSize(parse('9007199254740991')),
+    ]).toStrictEqual([0, 0, Number.MAX_SAFE_INTEGER])
   })
 
   test('null counts as absent for an optional field', () => {
@@ -181,7 +249,10 @@ describe('accessors', () => {
   })
 
   test('a secret document shows kinds, not values', () => {
-    const secret = parse('{"auth":{"password":123456}}', { secret: true, name: 'secret of the volume' })
+    const secret = parse('{"auth":{"password":123456}}', {
+      secret: true,
+      name: 'secret of the volume',
+    })
     const password = requiredField(asObject(requiredField(asObject(secret), 'auth')), 'password')
     expect(messageOf(() => asString(password))).toBe(
       'CORRUPT secret of the volume.auth.password: expected a string, found a number',
@@ -191,12 +262,30 @@ describe('accessors', () => {
 
 describe('refuseCaseVariants', () => {
   test.each([
-    ['Layers', '{"Layers":[]}', 'CORRUPT manifest.Layers: a variant of "layers"; expected "layers"'],
-    ['LAYERS', '{"LAYERS":[]}', 'CORRUPT manifest.LAYERS: a variant of "layers"; expected "layers"'],
-    ['a long s, which Go folds', '{"layerſ":[]}', 'CORRUPT manifest["layerſ"]: a variant of "layers"; expected "layers"'],
-    ['a Kelvin sign, which Go folds', '{"\u212aind":1}', 'CORRUPT manifest["\u212aind"]: a variant of "kind"; expected "kind"'],
+    [
+      'Layers',
+      '{"Layers":[]}',
+      'CORRUPT manifest.Layers: a variant of "layers"; expected "layers"',
+    ],
+    [
+      'LAYERS',
+      '{"LAYERS":[]}',
+      'CORRUPT manifest.LAYERS: a variant of "layers"; expected "layers"',
+    ],
+    [
+      'a long s, which Go folds',
+      '{"layerſ":[]}',
+      'CORRUPT manifest["layerſ"]: a variant of "layers"; expected "layers"',
+    ],
+    [
+      'a Kelvin sign, which Go folds',
+      '{"\u212aind":1}',
+      'CORRUPT manifest["\u212aind"]: a variant of "kind"; expected "kind"',
+    ],
   ])('refuses %s', (_, text, message) => {
-    expect(messageOf(() => refuseCaseVariants(asObject(parse(text)), ['layers', 'kind']))).toBe(message)
+    expect(messageOf(() => refuseCaseVariants(asObject(parse(text)), ['layers', 'kind']))).toBe(
+      message,
+    )
   })
 
   test('lets known and unknown fields be', () => {

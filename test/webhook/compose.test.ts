@@ -272,6 +272,18 @@ describe('compose takes as the secret', () => {
     expect(composed(options).warnings).toStrictEqual([])
   })
 
+  test('none for an entry that wants none, beside one that takes the default', () => {
+    const artifacts = `
+/a: {reference: ghcr.io/acme/app:v1, pullSecret: ""}
+/b: ghcr.io/acme/app:v1
+`
+    const attributes = { 'oras.artifact.reference': 'ghcr.io/acme/app:v1' }
+    expect(volumesOf({ artifacts, spec: { imagePullSecrets } })).toStrictEqual([
+      volume('oras-a', attributes),
+      volume('oras-b', attributes, 'regcred'),
+    ])
+  })
+
   test('an imagePullSecret that another webhook added after the first run', () => {
     const first = mutate(podOf({})).pod
     const spec = { ...(first['spec'] as object), imagePullSecrets }

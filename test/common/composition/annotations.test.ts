@@ -511,6 +511,11 @@ describe('parseAnnotations refuses', () => {
       'INVALID The oras.land/ annotations have 32774 bytes; expected at most 32768',
     ],
     [
+      'nesting deeper than any entry',
+      `/app: ${'['.repeat(9)}x${']'.repeat(9)}`,
+      at(`["/app"]${'[0]'.repeat(8)}`, 'line 1, column 15', 'nested more than 8 levels deep'),
+    ],
+    [
       'nesting that would exhaust the stack: flow',
       '['.repeat(32_000),
       expect.stringMatching(/nested more than 8 levels deep$/) as string,

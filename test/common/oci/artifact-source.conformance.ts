@@ -46,7 +46,12 @@ export function describeArtifactSource(name: string, start: () => Promise<Source
   describe(`${name} as a source of artifacts`, () => {
     // Several chunks, and not a multiple of any.
     const big = Buffer.alloc(3_000_017, 'oras-csi ')
-    const built = artifact({ layers: [{ title: 'big', content: big }, { title: 'empty', content: '' }] })
+    const built = artifact({
+      layers: [
+        { title: 'big', content: big },
+        { title: 'empty', content: '' },
+      ],
+    })
     const layer = describeBlob(big)
 
     async function withArtifact() {
@@ -89,7 +94,10 @@ export function describeArtifactSource(name: string, start: () => Promise<Source
 
     test('fetches the children of an index, and manifests of other kinds, by digest', async () => {
       await using under = await start()
-      const legacy = manifestOf({ mediaType: OCI_ARTIFACT_MANIFEST, blobs: [] }, OCI_ARTIFACT_MANIFEST)
+      const legacy = manifestOf(
+        { mediaType: OCI_ARTIFACT_MANIFEST, blobs: [] },
+        OCI_ARTIFACT_MANIFEST,
+      )
       await under.put(REPOSITORY, 'all', index([built]))
       await under.put(REPOSITORY, 'legacy', legacy)
       for (const { digest, mediaType, manifest } of [built, legacy]) {
@@ -132,24 +140,30 @@ export function describeArtifactSource(name: string, start: () => Promise<Source
       ).toStrictEqual({ bytes: Buffer.alloc(0), error: undefined })
     })
 
-    test.each([1, 2_000_003, big.length - 1, big.length])('goes on from byte %i', async (offset) => {
-      await using under = await withArtifact()
-      const options = { ...anonymously(), offset }
-      const { bytes, error } = await collect(under.source.blob(under.reference, layer, options))
-      expect([bytes.equals(big.subarray(offset)), error]).toStrictEqual([true, undefined])
-    })
+    test.each([1, 2_000_003, big.length - 1, big.length])(
+      'goes on from byte %i',
+      async (offset) => {
+        await using under = await withArtifact()
+        const options = { ...anonymously(), offset }
+        const { bytes, error } = await collect(under.source.blob(under.reference, layer, options))
+        expect([bytes.equals(big.subarray(offset)), error]).toStrictEqual([true, undefined])
+      },
+    )
 
-    test.each([-1, 0.5, Number.NaN, big.length + 1])('refuses to start at byte %d', async (offset) => {
-      await using under = await withArtifact()
-      const options = { ...anonymously(), offset }
-      expect(await collect(under.source.blob(under.reference, layer, options))).toMatchObject({
-        bytes: Buffer.alloc(0),
-        error: {
-          code: 'INVALID',
-          message: `Cannot pull "${under.registry}/acme/app:v1": offset ${offset} is not within the 3000017 bytes of the blob`,
-        },
-      })
-    })
+    test.each([-1, 0.5, Number.NaN, big.length + 1])(
+      'refuses to start at byte %d',
+      async (offset) => {
+        await using under = await withArtifact()
+        const options = { ...anonymously(), offset }
+        expect(await collect(under.source.blob(under.reference, layer, options))).toMatchObject({
+          bytes: Buffer.alloc(0),
+          error: {
+            code: 'INVALID',
+            message: `Cannot pull "${under.registry}/acme/app:v1": offset ${offset} is not within the 3000017 bytes of the blob`,
+          },
+        })
+      },
+    )
 
     test('says what is missing', async () => {
       await using under = await withArtifact()
@@ -175,7 +189,9 @@ export function describeArtifactSource(name: string, start: () => Promise<Source
     test('says that a repository is missing', async () => {
       await using under = await withArtifact()
       const reference = { registry: under.registry, repository: 'acme/none', tag: 'v1' }
-      expect(await failureOf(under.source.manifest(reference, anonymously()))).toMatch(/^NOT_FOUND /)
+      expect(await failureOf(under.source.manifest(reference, anonymously()))).toMatch(
+        /^NOT_FOUND /,
+      )
     })
 
     test('refuses a reference without tag and digest', async () => {
@@ -216,17 +232,20 @@ export function describeArtifactSource(name: string, start: () => Promise<Source
     test.each([
       ['fewer', big.subarray(0, -1)],
       ['more', Buffer.concat([big, Buffer.alloc(5_000_000)])],
-    ])('a blob of %s bytes is CORRUPT, and never more than its size is handed out', async (_, bytes) => {
-      await using under = await withArtifact()
-      await under.spoil(REPOSITORY, layer.digest, bytes)
-      for (const offset of [0, 5]) {
-        const options = { ...anonymously(), offset }
-        const got = await collect(under.source.blob(under.reference, layer, options))
-        // Where a server answers a range with its own idea of the size, the range is the wrong one.
-        expect(failure(got.error)).toMatch(offset === 0 ? /^CORRUPT / : /^(CORRUPT|INVALID) /)
-        expect(got.bytes.length).toBeLessThan(big.length)
-      }
-    })
+    ])(
+      'a blob of %s bytes is CORRUPT, and never more than its size is handed out',
+      async (_, bytes) => {
+        await using under = await withArtifact()
+        await under.spoil(REPOSITORY, layer.digest, bytes)
+        for (const offset of [0, 5]) {
+          const options = { ...anonymously(), offset }
+          const got = await collect(under.source.blob(under.reference, layer, options))
+          // Where a server answers a range with its own idea of the size, the range is the wrong one.
+          expect(failure(got.error)).toMatch(offset === 0 ? /^CORRUPT / : /^(CORRUPT|INVALID) /)
+          expect(got.bytes.length).toBeLessThan(big.length)
+        }
+      },
+    )
 
     test('a signal that fired before ends every call with its reason', async () => {
       await using under = await withArtifact()

@@ -35,14 +35,45 @@ function users(keyring: Keyring, registry: string, repository: string): string[]
 
 describe('entries', () => {
   test.each<[string, unknown, unknown]>([
-    ['auth', { auth: auth('user', 'pass:word') }, [{ kind: 'basic', username: 'user', password: 'pass:word' }]],
-    ['auth with padding NULs, as old docker wrote', { auth: auth('user', 'pass\0\0') }, [{ kind: 'basic', username: 'user', password: 'pass' }]],
-    ['auth without padding', { auth: auth('ab', 'c').replace(/=+$/, '') }, [{ kind: 'basic', username: 'ab', password: 'c' }]],
-    ['username and password', { username: 'u', password: 'p', email: 'e' }, [{ kind: 'basic', username: 'u', password: 'p' }]],
-    ['auth before username', { auth: auth('a', 'b'), username: 'u', password: 'p' }, [{ kind: 'basic', username: 'a', password: 'b' }]],
-    ['an identity token, as ACR gives', { auth: auth('00000000-0000-0000-0000-000000000000', ''), identitytoken: 'idt' }, [{ kind: 'identity-token', token: 'idt' }]],
+    [
+      'auth',
+      { auth: auth('user', 'pass:word') },
+      [{ kind: 'basic', username: 'user', password: 'pass:word' }],
+    ],
+    [
+      'auth with padding NULs, as old docker wrote',
+      { auth: auth('user', 'pass\0\0') },
+      [{ kind: 'basic', username: 'user', password: 'pass' }],
+    ],
+    [
+      'auth without padding',
+      { auth: auth('ab', 'c').replace(/=+$/, '') },
+      [{ kind: 'basic', username: 'ab', password: 'c' }],
+    ],
+    [
+      'username and password',
+      { username: 'u', password: 'p', email: 'e' },
+      [{ kind: 'basic', username: 'u', password: 'p' }],
+    ],
+    [
+      'auth before username',
+      { auth: auth('a', 'b'), username: 'u', password: 'p' },
+      [{ kind: 'basic', username: 'a', password: 'b' }],
+    ],
+    [
+      'an identity token, as ACR gives',
+      { auth: auth('00000000-0000-0000-0000-000000000000', ''), identitytoken: 'idt' },
+      [{ kind: 'identity-token', token: 'idt' }],
+    ],
     ['a registry token', { registrytoken: 'rt' }, [{ kind: 'registry-token', token: 'rt' }]],
-    ['an identity token and a user', { identitytoken: 'idt', username: 'u', password: 'p' }, [{ kind: 'identity-token', token: 'idt' }, { kind: 'basic', username: 'u', password: 'p' }]],
+    [
+      'an identity token and a user',
+      { identitytoken: 'idt', username: 'u', password: 'p' },
+      [
+        { kind: 'identity-token', token: 'idt' },
+        { kind: 'basic', username: 'u', password: 'p' },
+      ],
+    ],
     ['nothing', {}, []],
   ])('%s', (_, entry, credentials) => {
     const keyring = parseDockerConfig(config({ 'ghcr.io': entry }), LABEL)
@@ -54,23 +85,71 @@ describe('entries', () => {
 
 describe('lookup, as the kubelet', () => {
   test.each([
-    ['the longest path first', ['ghcr.io', 'ghcr.io/acme', 'ghcr.io/acme/app'], 'ghcr.io', 'acme/app', ['ghcr.io/acme/app', 'ghcr.io/acme', 'ghcr.io']],
+    [
+      'the longest path first',
+      ['ghcr.io', 'ghcr.io/acme', 'ghcr.io/acme/app'],
+      'ghcr.io',
+      'acme/app',
+      ['ghcr.io/acme/app', 'ghcr.io/acme', 'ghcr.io'],
+    ],
     ['no other path', ['ghcr.io/other'], 'ghcr.io', 'acme/app', []],
     ['no other host', ['quay.io', 'xghcr.io', 'ghcr.io.evil.example'], 'ghcr.io', 'acme/app', []],
-    ['the scheme does not count', ['https://ghcr.io', 'http://ghcr.io/acme'], 'ghcr.io', 'acme/app', ['http://ghcr.io/acme', 'https://ghcr.io']],
-    ['/v1/ and /v2/ are the registry', ['https://ghcr.io/v1/', 'ghcr.io/v2/acme'], 'ghcr.io', 'acme/app', ['ghcr.io/v2/acme', 'https://ghcr.io/v1/']],
-    ['the port must be the same', ['reg.example.com', 'reg.example.com:5000'], 'reg.example.com:5000', 'a', ['reg.example.com:5000']],
+    [
+      'the scheme does not count',
+      ['https://ghcr.io', 'http://ghcr.io/acme'],
+      'ghcr.io',
+      'acme/app',
+      ['http://ghcr.io/acme', 'https://ghcr.io'],
+    ],
+    [
+      '/v1/ and /v2/ are the registry',
+      ['https://ghcr.io/v1/', 'ghcr.io/v2/acme'],
+      'ghcr.io',
+      'acme/app',
+      ['ghcr.io/v2/acme', 'https://ghcr.io/v1/'],
+    ],
+    [
+      'the port must be the same',
+      ['reg.example.com', 'reg.example.com:5000'],
+      'reg.example.com:5000',
+      'a',
+      ['reg.example.com:5000'],
+    ],
     ['no port is no wildcard', ['reg.example.com:5000'], 'reg.example.com', 'a', []],
     ['a glob for one label', ['*.example.com'], 'reg.example.com', 'a', ['*.example.com']],
     ['not for two', ['*.example.com'], 'a.b.example.com', 'a', []],
     ['not for none', ['*.example.com'], 'example.com', 'a', []],
     ['a glob inside a label', ['app*.k?s.io'], 'app12.k8s.io', 'a', ['app*.k?s.io']],
-    ['a glob with port and path', ['*.example.com:5000/team'], 'reg.example.com:5000', 'team/app', ['*.example.com:5000/team']],
-    ['names before globs', ['*.example.com', 'reg.example.com'], 'reg.example.com', 'a', ['reg.example.com', '*.example.com']],
+    [
+      'a glob with port and path',
+      ['*.example.com:5000/team'],
+      'reg.example.com:5000',
+      'team/app',
+      ['*.example.com:5000/team'],
+    ],
+    [
+      'names before globs',
+      ['*.example.com', 'reg.example.com'],
+      'reg.example.com',
+      'a',
+      ['reg.example.com', '*.example.com'],
+    ],
     ['IPv6', ['[::1]:5000'], '[::1]:5000', 'a', ['[::1]:5000']],
-    ['Docker Hub by its old name', ['https://index.docker.io/v1/'], 'docker.io', 'library/redis', ['https://index.docker.io/v1/']],
+    [
+      'Docker Hub by its old name',
+      ['https://index.docker.io/v1/'],
+      'docker.io',
+      'library/redis',
+      ['https://index.docker.io/v1/'],
+    ],
     ['Docker Hub by its name', ['docker.io'], 'index.docker.io', 'library/redis', ['docker.io']],
-    ['a repository of Docker Hub', ['docker.io/acme', 'docker.io'], 'docker.io', 'acme/app', ['docker.io/acme', 'docker.io']],
+    [
+      'a repository of Docker Hub',
+      ['docker.io/acme', 'docker.io'],
+      'docker.io',
+      'acme/app',
+      ['docker.io/acme', 'docker.io'],
+    ],
   ])('%s', (_, keys, registry, repository, expected) => {
     expect(users(keyringFor(...keys), registry, repository)).toStrictEqual(expected)
   })
@@ -92,7 +171,11 @@ describe('documents', () => {
   test.each<[string, unknown, string[]]>([
     ['config.json', { auths: { 'ghcr.io': entry }, credsStore: 'desktop' }, ['u']],
     ['.dockercfg', { 'ghcr.io': entry }, ['u']],
-    ['config.json without auths', { credsStore: 'desktop', HttpHeaders: { 'User-Agent': 'x' } }, []],
+    [
+      'config.json without auths',
+      { credsStore: 'desktop', HttpHeaders: { 'User-Agent': 'x' } },
+      [],
+    ],
     ['an empty object', {}, []],
   ])('parseDockerConfig reads %s', (_, document, expected) => {
     const keyring = parseDockerConfig(Buffer.from(JSON.stringify(document)), LABEL)
@@ -102,7 +185,9 @@ describe('documents', () => {
   test('keyringOf reads both keys of a secret, the newer first, as text or bytes', () => {
     const keyring = keyringOf(
       {
-        '.dockercfg': Buffer.from(JSON.stringify({ 'ghcr.io': { username: 'old', password: 'p' } })),
+        '.dockercfg': Buffer.from(
+          JSON.stringify({ 'ghcr.io': { username: 'old', password: 'p' } }),
+        ),
         '.dockerconfigjson': config({ 'ghcr.io': { username: 'new', password: 'p' } }).toString(),
         username: 'ignored',
       },
@@ -117,20 +202,61 @@ describe('documents', () => {
 
   const SECRET = 'hunter2'
   test.each<[string, () => Keyring, string]>([
-    ['a secret of another type', () => keyringOf({ password: SECRET }, LABEL), 'secret of the volume: has neither the key ".dockerconfigjson" nor ".dockercfg"; expected a secret of type kubernetes.io/dockerconfigjson'],
-    ['text', () => keyringOf({ '.dockerconfigjson': SECRET }, LABEL), 'secret of the volume: not valid JSON'],
-    ['a password that is a number', () => parseDockerConfig(config({ 'ghcr.io': { username: SECRET, password: 12345 } }), LABEL), 'secret of the volume.auths["ghcr.io"].password: expected a string, found a number'],
-    ['auth without a colon', () => parseDockerConfig(config({ 'ghcr.io': { auth: Buffer.from(SECRET).toString('base64') } }), LABEL), 'secret of the volume.auths["ghcr.io"].auth: expected base64 of "user:password"'],
-    ['auth that is no base64', () => parseDockerConfig(config({ 'ghcr.io': { auth: `${SECRET}:%%%` } }), LABEL), 'secret of the volume.auths["ghcr.io"].auth: expected base64 of "user:password"'],
-    ['an entry that is text', () => parseDockerConfig(config({ 'ghcr.io': SECRET }), LABEL), 'secret of the volume.auths["ghcr.io"]: expected an object, found a string'],
-    ['a key that is no registry', () => parseDockerConfig(config({ 'https:///x': { auth: auth('a', 'b') } }), LABEL), 'secret of the volume.auths["https:///x"]: expected a registry, e.g. "ghcr.io"'],
-    ['too much', () => parseDockerConfig(Buffer.alloc(1024 * 1024 + 1, 0x20), LABEL), 'secret of the volume: 1048577 bytes; at most 1048576 are read'],
+    [
+      'a secret of another type',
+      () => keyringOf({ password: SECRET }, LABEL),
+      'secret of the volume: has neither the key ".dockerconfigjson" nor ".dockercfg"; expected a secret of type kubernetes.io/dockerconfigjson',
+    ],
+    [
+      'text',
+      () => keyringOf({ '.dockerconfigjson': SECRET }, LABEL),
+      'secret of the volume: not valid JSON',
+    ],
+    [
+      'a password that is a number',
+      () => parseDockerConfig(config({ 'ghcr.io': { username: SECRET, password: 12345 } }), LABEL),
+      'secret of the volume.auths["ghcr.io"].password: expected a string, found a number',
+    ],
+    [
+      'auth without a colon',
+      () =>
+        parseDockerConfig(
+          config({ 'ghcr.io': { auth: Buffer.from(SECRET).toString('base64') } }),
+          LABEL,
+        ),
+      'secret of the volume.auths["ghcr.io"].auth: expected base64 of "user:password"',
+    ],
+    [
+      'auth that is no base64',
+      () => parseDockerConfig(config({ 'ghcr.io': { auth: `${SECRET}:%%%` } }), LABEL),
+      'secret of the volume.auths["ghcr.io"].auth: expected base64 of "user:password"',
+    ],
+    [
+      'an entry that is text',
+      () => parseDockerConfig(config({ 'ghcr.io': SECRET }), LABEL),
+      'secret of the volume.auths["ghcr.io"]: expected an object, found a string',
+    ],
+    [
+      'a key that is no registry',
+      () => parseDockerConfig(config({ 'https:///x': { auth: auth('a', 'b') } }), LABEL),
+      'secret of the volume.auths["https:///x"]: expected a registry, e.g. "ghcr.io"',
+    ],
+    [
+      'too much',
+      () => parseDockerConfig(Buffer.alloc(1024 * 1024 + 1, 0x20), LABEL),
+      'secret of the volume: 1048577 bytes; at most 1048576 are read',
+    ],
   ])('refuses %s without showing a value', (_, run, message) => {
     expect(run).toThrow(new CodedError('INVALID', message))
   })
 
   test('no error shows a value (property)', () => {
-    const value = fc.oneof(fc.constant(SECRET), fc.constant([SECRET]), fc.constant({ x: SECRET }), fc.constant(7))
+    const value = fc.oneof(
+      fc.constant(SECRET),
+      fc.constant([SECRET]),
+      fc.constant({ x: SECRET }),
+      fc.constant(7),
+    )
     const fields = fc.constantFrom('auth', 'username', 'password', 'identitytoken', 'registrytoken')
     fc.assert(
       fc.property(fc.dictionary(fields, value), fc.string(), (broken, tail) => {

@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { inspect } from "node:util"
-import { describe, expect, test } from "vitest"
+import { inspect } from 'node:util'
+import { describe, expect, test } from 'vitest'
 import { createHosts, type HostsOptions } from '../../../common/oci/hosts.ts'
 import { createCertificateAuthority } from '../../support/certificates.ts'
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts'
@@ -66,9 +66,17 @@ describe('hosts.toml', () => {
     ['server = "https://mirror.example.com"', 'https://mirror.example.com/v2', true],
     ['server = "http://127.0.0.1:5000/"', 'http://127.0.0.1:5000/v2', true],
     ['server = "mirror.example.com:8443"', 'https://mirror.example.com:8443/v2', true],
-    ['server = "https://harbor.example.com/v2/proxy"', 'https://harbor.example.com/v2/proxy/v2', true],
+    [
+      'server = "https://harbor.example.com/v2/proxy"',
+      'https://harbor.example.com/v2/proxy/v2',
+      true,
+    ],
     ['server = "https://harbor.example.com/api/v2/"', 'https://harbor.example.com/api/v2', true],
-    ['override_path = true\nserver = "https://h.example.com/proxy"', 'https://h.example.com/proxy', true],
+    [
+      'override_path = true\nserver = "https://h.example.com/proxy"',
+      'https://h.example.com/proxy',
+      true,
+    ],
     ['skip_verify = true', 'https://reg.example.com:5000/v2', false],
     ['server = ""', 'https://reg.example.com:5000/v2', true],
     ['', 'https://reg.example.com:5000/v2', true],
@@ -112,7 +120,10 @@ describe('hosts.toml', () => {
 
   test('is read again when it, or a CA file, changed, and only then', async () => {
     await using directory = await temporaryDirectory()
-    const [one, two] = await Promise.all([createCertificateAuthority(), createCertificateAuthority()])
+    const [one, two] = await Promise.all([
+      createCertificateAuthority(),
+      createCertificateAuthority(),
+    ])
     await put(directory, 'h/ca.crt', one.cert)
     const file = await put(directory, 'h/hosts.toml', 'server = "https://one"\nca = "ca.crt"')
     const hosts = createHosts({ directory: directory.path })
@@ -156,20 +167,42 @@ describe('hosts.toml', () => {
   })
 
   test.each([
-    ['server = "https://a"\nserver = 1', 'Invalid "FILE" line 2: trying to redefine an already defined table or value'],
-    ['server = "https://a"\n[header]\nAuthorization = "Basic c2VjcmV0', 'Invalid "FILE" line 3: unfinished string'],
+    [
+      'server = "https://a"\nserver = 1',
+      'Invalid "FILE" line 2: trying to redefine an already defined table or value',
+    ],
+    [
+      'server = "https://a"\n[header]\nAuthorization = "Basic c2VjcmV0',
+      'Invalid "FILE" line 3: unfinished string',
+    ],
     ['\nserver = 5', 'Invalid "FILE" line 2: "server": expected a string'],
-    ['server = "ftp://x"', 'Invalid "FILE" line 1: "server": expected a URL, e.g. "https://registry.example.com"'],
-    ['server = "https://u:p@x"', 'Invalid "FILE" line 1: "server": expected a URL, e.g. "https://registry.example.com"'],
-    ['server = "https://x/?a=b"', 'Invalid "FILE" line 1: "server": expected a URL, e.g. "https://registry.example.com"'],
-    ['# x\n\nca = [1]', 'Invalid "FILE" line 3: "ca": expected the path of a PEM file, or a list of paths'],
+    [
+      'server = "ftp://x"',
+      'Invalid "FILE" line 1: "server": expected a URL, e.g. "https://registry.example.com"',
+    ],
+    [
+      'server = "https://u:p@x"',
+      'Invalid "FILE" line 1: "server": expected a URL, e.g. "https://registry.example.com"',
+    ],
+    [
+      'server = "https://x/?a=b"',
+      'Invalid "FILE" line 1: "server": expected a URL, e.g. "https://registry.example.com"',
+    ],
+    [
+      '# x\n\nca = [1]',
+      'Invalid "FILE" line 3: "ca": expected the path of a PEM file, or a list of paths',
+    ],
     ['skip_verify = "yes"', 'Invalid "FILE" line 1: "skip_verify": expected true or false'],
     ['ca = "absent.pem"', 'Cannot read "DIR/absent.pem": ENOENT'],
     ['ca = "hosts.toml"', 'Cannot use "FILE": no PEM certificate in it'],
     ['ca = "bad.pem"', 'Cannot use "DIR/bad.pem": not a certificate'],
   ])('refuses %j', async (text, message) => {
     await using directory = await temporaryDirectory()
-    await put(directory, 'h/bad.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
+    await put(
+      directory,
+      'h/bad.pem',
+      '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+    )
     const file = await put(directory, 'h/hosts.toml', text)
     const error = await createHosts({ directory: directory.path })
       .lookup('h')
@@ -181,11 +214,14 @@ describe('hosts.toml', () => {
     expect(inspect(error)).not.toContain('c2VjcmV0')
   })
 
-  test.each(['../x', '..', 'a/b', '.hidden', ''])('a path for a registry host: %j', async (host) => {
-    await using directory = await temporaryDirectory()
-    await expect(createHosts({ directory: directory.path }).lookup(host)).rejects.toMatchObject({
-      code: 'INVALID',
-      message: `Invalid registry host ${JSON.stringify(host)}`,
-    })
-  })
+  test.each(['../x', '..', 'a/b', '.hidden', ''])(
+    'a path for a registry host: %j',
+    async (host) => {
+      await using directory = await temporaryDirectory()
+      await expect(createHosts({ directory: directory.path }).lookup(host)).rejects.toMatchObject({
+        code: 'INVALID',
+        message: `Invalid registry host ${JSON.stringify(host)}`,
+      })
+    },
+  )
 })

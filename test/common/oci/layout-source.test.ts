@@ -6,7 +6,12 @@ import { createLayoutSource } from '../../../common/oci/layout-source.ts'
 import { OCI_MANIFEST } from '../../../common/oci/media-types.ts'
 import { artifact, writeLayout } from '../../support/artifact.ts'
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts'
-import { anonymously, collect, describeArtifactSource, failure } from './artifact-source.conformance.ts'
+import {
+  anonymously,
+  collect,
+  describeArtifactSource,
+  failure,
+} from './artifact-source.conformance.ts'
 
 function blobFile(directory: TemporaryDirectory, repository: string, digest: Digest): string {
   return directory.file(repository, 'blobs', digestAlgorithm(digest), digestHex(digest))

@@ -14,7 +14,11 @@ import {
 const A = `sha256:${'a'.repeat(64)}`
 const LAYER = { mediaType: 'text/plain', digest: A, size: 3 }
 const MANIFEST = { schemaVersion: 2, mediaType: OCI_MANIFEST, config: LAYER, layers: [LAYER] }
-const INDEX = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [{ ...LAYER, mediaType: OCI_MANIFEST }] }
+const INDEX = {
+  schemaVersion: 2,
+  mediaType: OCI_INDEX,
+  manifests: [{ ...LAYER, mediaType: OCI_MANIFEST }],
+}
 
 function parse(value: unknown) {
   return parseManifest(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)))
@@ -42,7 +46,9 @@ describe('parseManifest reads', () => {
       artifactType: 'application/vnd.acme',
       annotations: { a: 'b', Layers: 'free', layers: 'too' },
       subject: LAYER,
-      layers: [{ ...LAYER, annotations: { 'org.opencontainers.image.title': 'x' }, urls: ['http://evil'] }],
+      layers: [
+        { ...LAYER, annotations: { 'org.opencontainers.image.title': 'x' }, urls: ['http://evil'] },
+      ],
     }
     expect(plain(parse(document))).toStrictEqual({
       kind: 'manifest',
@@ -59,7 +65,10 @@ describe('parseManifest reads', () => {
     const document = {
       ...INDEX,
       manifests: [
-        { ...child, platform: { os: 'linux', architecture: 'arm64', variant: 'v8', 'os.version': '1' } },
+        {
+          ...child,
+          platform: { os: 'linux', architecture: 'arm64', variant: 'v8', 'os.version': '1' },
+        },
         { ...child, platform: { os: '', architecture: '' }, artifactType: 'a/b' },
       ],
     }
@@ -67,7 +76,11 @@ describe('parseManifest reads', () => {
       kind: 'index',
       mediaType: OCI_INDEX,
       manifests: [
-        { ...child, annotations: {}, platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } },
+        {
+          ...child,
+          annotations: {},
+          platform: { os: 'linux', architecture: 'arm64', variant: 'v8' },
+        },
         { ...child, annotations: {}, artifactType: 'a/b' },
       ],
       annotations: {},
@@ -76,9 +89,24 @@ describe('parseManifest reads', () => {
 
   test.each([
     ['Docker schema 2', { ...MANIFEST, mediaType: DOCKER_MANIFEST }, 'manifest', DOCKER_MANIFEST],
-    ['a Docker manifest list', { ...INDEX, mediaType: DOCKER_MANIFEST_LIST }, 'index', DOCKER_MANIFEST_LIST],
-    ['the withdrawn artifact manifest', { mediaType: OCI_ARTIFACT_MANIFEST, blobs: [LAYER] }, 'manifest', OCI_ARTIFACT_MANIFEST],
-    ['a manifest that leaves its type out', { schemaVersion: 2, config: LAYER, layers: [] }, 'manifest', OCI_MANIFEST],
+    [
+      'a Docker manifest list',
+      { ...INDEX, mediaType: DOCKER_MANIFEST_LIST },
+      'index',
+      DOCKER_MANIFEST_LIST,
+    ],
+    [
+      'the withdrawn artifact manifest',
+      { mediaType: OCI_ARTIFACT_MANIFEST, blobs: [LAYER] },
+      'manifest',
+      OCI_ARTIFACT_MANIFEST,
+    ],
+    [
+      'a manifest that leaves its type out',
+      { schemaVersion: 2, config: LAYER, layers: [] },
+      'manifest',
+      OCI_MANIFEST,
+    ],
     ['an index that leaves its type out', { schemaVersion: 2, manifests: [] }, 'index', OCI_INDEX],
   ])('%s', (_, document, kind, mediaType) => {
     expect(parse(document)).toMatchObject({ kind, mediaType })
@@ -103,49 +131,161 @@ describe('parseManifest refuses', () => {
   test.each<[string, unknown, string]>([
     ['HTML', '<html>', 'CORRUPT manifest: not valid JSON'],
     ['an array', [], 'CORRUPT manifest: expected an object, found an array'],
-    ['an empty object', {}, 'INVALID Unsupported manifest: neither "layers" nor "manifests"; expected a manifest or an index'],
-    ['Docker schema 1', { schemaVersion: 1, fsLayers: [] }, 'INVALID Unsupported manifest: Docker schema 1; push the image again with a current tool'],
-    ['another kind', { schemaVersion: 2, mediaType: 'application/vnd.acme+json', layers: [] }, 'INVALID Unsupported manifest: media type "application/vnd.acme+json"; expected an OCI or Docker manifest or index'],
-    ['another version', { schemaVersion: 3, layers: [] }, 'INVALID Unsupported manifest: schemaVersion 3; expected 2'],
-    ['CVE-2021-41190: layers and manifests', { ...MANIFEST, manifests: [] }, 'CORRUPT manifest: has both "manifests" and "layers"; expected one of them'],
-    ['CVE-2021-41190: layers in an index', { schemaVersion: 2, mediaType: OCI_INDEX, layers: [] }, `CORRUPT manifest: has "layers", but is a "${OCI_INDEX}"`],
-    ['CVE-2021-41190: manifests in a manifest', { schemaVersion: 2, mediaType: OCI_MANIFEST, manifests: [] }, `CORRUPT manifest: has "manifests", but is a "${OCI_MANIFEST}"`],
-    ['CVE-2021-41190: a config in an index', { ...INDEX, config: LAYER }, 'CORRUPT manifest: has both "manifests" and "config"; expected one of them'],
-    ['Layers, which Go reads as layers', { ...MANIFEST, Layers: [] }, 'CORRUPT manifest.Layers: a variant of "layers"; expected "layers"'],
-    ['layers twice', '{"schemaVersion":2,"layers":[],"layers":[]}', 'CORRUPT manifest: has the key "layers" twice in one object'],
-    ['Digest in a descriptor', { ...MANIFEST, layers: [{ ...LAYER, Digest: A }] }, 'CORRUPT manifest.layers[0].Digest: a variant of "digest"; expected "digest"'],
+    [
+      'an empty object',
+      {},
+      'INVALID Unsupported manifest: neither "layers" nor "manifests"; expected a manifest or an index',
+    ],
+    [
+      'Docker schema 1',
+      { schemaVersion: 1, fsLayers: [] },
+      'INVALID Unsupported manifest: Docker schema 1; push the image again with a current tool',
+    ],
+    [
+      'another kind',
+      { schemaVersion: 2, mediaType: 'application/vnd.acme+json', layers: [] },
+      'INVALID Unsupported manifest: media type "application/vnd.acme+json"; expected an OCI or Docker manifest or index',
+    ],
+    [
+      'another version',
+      { schemaVersion: 3, layers: [] },
+      'INVALID Unsupported manifest: schemaVersion 3; expected 2',
+    ],
+    [
+      'CVE-2021-41190: layers and manifests',
+      { ...MANIFEST, manifests: [] },
+      'CORRUPT manifest: has both "manifests" and "layers"; expected one of them',
+    ],
+    [
+      'CVE-2021-41190: layers in an index',
+      { schemaVersion: 2, mediaType: OCI_INDEX, layers: [] },
+      `CORRUPT manifest: has "layers", but is a "${OCI_INDEX}"`,
+    ],
+    [
+      'CVE-2021-41190: manifests in a manifest',
+      { schemaVersion: 2, mediaType: OCI_MANIFEST, manifests: [] },
+      `CORRUPT manifest: has "manifests", but is a "${OCI_MANIFEST}"`,
+    ],
+    [
+      'CVE-2021-41190: a config in an index',
+      { ...INDEX, config: LAYER },
+      'CORRUPT manifest: has both "manifests" and "config"; expected one of them',
+    ],
+    [
+      'Layers, which Go reads as layers',
+      { ...MANIFEST, Layers: [] },
+      'CORRUPT manifest.Layers: a variant of "layers"; expected "layers"',
+    ],
+    [
+      'layers twice',
+      '{"schemaVersion":2,"layers":[],"layers":[]}',
+      'CORRUPT manifest: has the key "layers" twice in one object',
+    ],
+    [
+      'Digest in a descriptor',
+      { ...MANIFEST, layers: [{ ...LAYER, Digest: A }] },
+      'CORRUPT manifest.layers[0].Digest: a variant of "digest"; expected "digest"',
+    ],
     ['no layers', { ...MANIFEST, layers: undefined }, 'CORRUPT manifest: has no "layers"'],
-    ['a size in quotes', { ...MANIFEST, layers: [LAYER, LAYER, { ...LAYER, size: '12' }] }, 'CORRUPT manifest.layers[2].size: expected an integer, found "12"'],
-    ['a negative size', { ...MANIFEST, config: { ...LAYER, size: -1 } }, 'CORRUPT manifest.config.size: expected an integer from 0 to 2^53 - 1, found -1'],
-    ['a size beyond 2^53', { ...MANIFEST, config: { ...LAYER, size: 2 ** 53 } }, 'CORRUPT manifest.config.size: expected an integer from 0 to 2^53 - 1, found 9007199254740992'],
-    ['CVE-2024-3727: a path for a digest', { ...MANIFEST, config: { ...LAYER, digest: 'sha256:../../x' } }, 'CORRUPT manifest.config.digest: expected "sha256:" and 64, or "sha512:" and 128, lowercase hex characters, found "sha256:../../x"'],
-    ['no media type', { ...MANIFEST, config: { digest: A, size: 1 } }, 'CORRUPT manifest.config: has no "mediaType"'],
-    ['no such media type', { ...MANIFEST, config: { ...LAYER, mediaType: 'x' } }, 'CORRUPT manifest.config.mediaType: expected a media type, e.g. "text/plain", found "x"'],
-    ['an annotation that is no string', { ...MANIFEST, annotations: { a: 1 } }, 'CORRUPT manifest.annotations.a: expected a string, found 1'],
-    ['data of another size', { ...MANIFEST, config: { ...LAYER, data: 'e30=' } }, 'CORRUPT manifest.config.data: holds 2 bytes, but size is 3'],
-    ['data of another digest', { ...MANIFEST, config: { ...LAYER, size: 2, data: 'e30=' } }, 'CORRUPT manifest.config.data: does not match the digest'],
-    ['data that is no base64', { ...MANIFEST, config: { ...LAYER, data: 'e30' } }, 'CORRUPT manifest.config.data: expected base64'],
-    ['too many layers', { ...MANIFEST, layers: Array(MAX_CHILDREN + 1).fill(LAYER) }, 'CORRUPT manifest.layers: 1001 items; at most 1000 are read'],
-    ['too many children', { ...INDEX, manifests: Array(MAX_CHILDREN + 1).fill(LAYER) }, 'CORRUPT manifest.manifests: 1001 items; at most 1000 are read'],
-    ['too many bytes', ' '.repeat(MAX_MANIFEST_BYTES + 1), 'CORRUPT manifest: 4194305 bytes; at most 4194304 are read'],
+    [
+      'a size in quotes',
+      { ...MANIFEST, layers: [LAYER, LAYER, { ...LAYER, size: '12' }] },
+      'CORRUPT manifest.layers[2].size: expected an integer, found "12"',
+    ],
+    [
+      'a negative size',
+      { ...MANIFEST, config: { ...LAYER, size: -1 } },
+      'CORRUPT manifest.config.size: expected an integer from 0 to 2^53 - 1, found -1',
+    ],
+    [
+      'a size beyond 2^53',
+      { ...MANIFEST, config: { ...LAYER, size: 2 ** 53 } },
+      'CORRUPT manifest.config.size: expected an integer from 0 to 2^53 - 1, found 9007199254740992',
+    ],
+    [
+      'CVE-2024-3727: a path for a digest',
+      { ...MANIFEST, config: { ...LAYER, digest: 'sha256:../../x' } },
+      'CORRUPT manifest.config.digest: expected "sha256:" and 64, or "sha512:" and 128, lowercase hex characters, found "sha256:../../x"',
+    ],
+    [
+      'no media type',
+      { ...MANIFEST, config: { digest: A, size: 1 } },
+      'CORRUPT manifest.config: has no "mediaType"',
+    ],
+    [
+      'no such media type',
+      { ...MANIFEST, config: { ...LAYER, mediaType: 'x' } },
+      'CORRUPT manifest.config.mediaType: expected a media type, e.g. "text/plain", found "x"',
+    ],
+    [
+      'an annotation that is no string',
+      { ...MANIFEST, annotations: { a: 1 } },
+      'CORRUPT manifest.annotations.a: expected a string, found 1',
+    ],
+    [
+      'data of another size',
+      { ...MANIFEST, config: { ...LAYER, data: 'e30=' } },
+      'CORRUPT manifest.config.data: holds 2 bytes, but size is 3',
+    ],
+    [
+      'data of another digest',
+      { ...MANIFEST, config: { ...LAYER, size: 2, data: 'e30=' } },
+      'CORRUPT manifest.config.data: does not match the digest',
+    ],
+    [
+      'data that is no base64',
+      { ...MANIFEST, config: { ...LAYER, data: 'e30' } },
+      'CORRUPT manifest.config.data: expected base64',
+    ],
+    [
+      'too many layers',
+      { ...MANIFEST, layers: Array(MAX_CHILDREN + 1).fill(LAYER) },
+      'CORRUPT manifest.layers: 1001 items; at most 1000 are read',
+    ],
+    [
+      'too many children',
+      { ...INDEX, manifests: Array(MAX_CHILDREN + 1).fill(LAYER) },
+      'CORRUPT manifest.manifests: 1001 items; at most 1000 are read',
+    ],
+    [
+      'too many bytes',
+      ' '.repeat(MAX_MANIFEST_BYTES + 1),
+      'CORRUPT manifest: 4194305 bytes; at most 4194304 are read',
+    ],
   ])('%s', (_, document, message) => {
     expect(outcomeOf(document)).toBe(message)
   })
 
   test('mutated documents with its own errors only (property)', () => {
-    const value = fc.oneof(fc.jsonValue(), fc.constantFrom<unknown>(LAYER, [LAYER], A, OCI_INDEX, 2, null))
-    const key = fc.constantFrom('schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'blobs', 'annotations', 'subject')
+    const value = fc.oneof(
+      fc.jsonValue(),
+      fc.constantFrom<unknown>(LAYER, [LAYER], A, OCI_INDEX, 2, null),
+    )
+    const key = fc.constantFrom(
+      'schemaVersion',
+      'mediaType',
+      'config',
+      'layers',
+      'manifests',
+      'blobs',
+      'annotations',
+      'subject',
+    )
     fc.assert(
-      fc.property(fc.constantFrom<object>(MANIFEST, INDEX), fc.dictionary(key, value), (base, changes) => {
-        const document = { ...base, ...changes }
-        try {
-          const parsed = parse(document)
-          const descriptors = parsed.kind === 'index' ? parsed.manifests : parsed.layers
-          expect(descriptors.every(({ size }) => Number.isSafeInteger(size))).toBe(true)
-        } catch (error) {
-          if (!isCodedError(error, 'CORRUPT', 'INVALID')) throw error
-        }
-      }),
+      fc.property(
+        fc.constantFrom<object>(MANIFEST, INDEX),
+        fc.dictionary(key, value),
+        (base, changes) => {
+          const document = { ...base, ...changes }
+          try {
+            const parsed = parse(document)
+            const descriptors = parsed.kind === 'index' ? parsed.manifests : parsed.layers
+            expect(descriptors.every(({ size }) => Number.isSafeInteger(size))).toBe(true)
+          } catch (error) {
+            if (!isCodedError(error, 'CORRUPT', 'INVALID')) throw error
+          }
+        },
+      ),
     )
   })
 })

@@ -61,19 +61,26 @@ describe('parsePlatform', () => {
 })
 
 test("the node's platform is named as Go names it", () => {
-  expect([
-    nodePlatform('x64', 'linux'),
-    nodePlatform('arm64', 'linux'),
-    nodePlatform('arm', 'linux'),
-    nodePlatform('x64', 'win32'),
-  ].map(formatPlatform)).toStrictEqual(['linux/amd64', 'linux/arm64', 'linux/arm/v7', 'windows/amd64'])
+  expect(
+    [
+      nodePlatform('x64', 'linux'),
+      nodePlatform('arm64', 'linux'),
+      nodePlatform('arm', 'linux'),
+      nodePlatform('x64', 'win32'),
+    ].map(formatPlatform),
+  ).toStrictEqual(['linux/amd64', 'linux/arm64', 'linux/arm/v7', 'windows/amd64'])
 })
 
 describe('choosePlatform', () => {
   test.each([
     ['exactly that platform', ['linux/arm64', 'linux/amd64'], 'linux/amd64', 'linux/amd64'],
     ['another spelling of it', ['linux/aarch64/v8'], 'linux/arm64', 'linux/aarch64/v8'],
-    ['exactly that variant before older ones', ['linux/arm/v6', 'linux/arm/v7'], 'linux/arm/v7', 'linux/arm/v7'],
+    [
+      'exactly that variant before older ones',
+      ['linux/arm/v6', 'linux/arm/v7'],
+      'linux/arm/v7',
+      'linux/arm/v7',
+    ],
     ['the newest older variant', ['linux/arm/v5', 'linux/arm/v6'], 'linux/arm/v7', 'linux/arm/v6'],
     ['arm without a variant as v7', ['linux/arm/v6', 'linux/arm'], 'linux/arm/v7', 'linux/arm'],
     ['arm64/v8 for v9', ['linux/arm64'], 'linux/arm64/v9', 'linux/arm64'],
@@ -86,11 +93,15 @@ describe('choosePlatform', () => {
   })
 
   test('chooses the only child without a platform, whatever attestations stand beside it', () => {
-    expect(choosePlatform(indexOf('unknown/unknown', undefined), parsePlatform('linux/arm64')).size).toBe(1)
+    expect(
+      choosePlatform(indexOf('unknown/unknown', undefined), parsePlatform('linux/arm64')).size,
+    ).toBe(1)
   })
 
   test('chooses the first of equals', () => {
-    expect(choosePlatform(indexOf('linux/amd64', 'linux/amd64'), parsePlatform('linux/amd64')).size).toBe(0)
+    expect(
+      choosePlatform(indexOf('linux/amd64', 'linux/amd64'), parsePlatform('linux/amd64')).size,
+    ).toBe(0)
   })
 
   test.each([

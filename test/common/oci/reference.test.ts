@@ -88,7 +88,10 @@ test('what is written is read back equal (property)', () => {
   const host = fc.oneof(
     fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join('.')),
     fc.ipV4(),
-    fc.ipV6().filter((ip) => !ip.includes('.')).map((ip) => `[${ip}]`),
+    fc
+      .ipV6()
+      .filter((ip) => !ip.includes('.'))
+      .map((ip) => `[${ip}]`),
   )
   const port = fc.option(fc.integer({ min: 1, max: 65535 }), { nil: undefined })
   const segment = fc.stringMatching(/^[a-z0-9]{1,8}([._-][a-z0-9]{1,8}){0,2}$/)

@@ -3,7 +3,10 @@ import { parseRetryAfter, RequestFailure } from '../../../common/oci/request-fai
 import { type RetryOptions, withRetry } from '../../../common/oci/retry.ts'
 
 function failure(retryAfterMs?: number): RequestFailure {
-  return new RequestFailure('UNAVAILABLE', 'registry answered 503', { transient: true, retryAfterMs })
+  return new RequestFailure('UNAVAILABLE', 'registry answered 503', {
+    transient: true,
+    retryAfterMs,
+  })
 }
 
 /** Fails as often as it is told, and records the waits. */
@@ -56,14 +59,14 @@ describe('withRetry', () => {
     expect(waits).toStrictEqual([3000, 60_000, 800])
   })
 
-  test.each([
-    new RequestFailure('NOT_FOUND', 'registry has no manifest'),
-    new TypeError('a bug'),
-  ])('does not try again what will not pass: %s', async (error) => {
-    const { run, made } = scripted([error])
-    await expect(run()).rejects.toBe(error)
-    expect(made()).toBe(1)
-  })
+  test.each([new RequestFailure('NOT_FOUND', 'registry has no manifest'), new TypeError('a bug')])(
+    'does not try again what will not pass: %s',
+    async (error) => {
+      const { run, made } = scripted([error])
+      await expect(run()).rejects.toBe(error)
+      expect(made()).toBe(1)
+    },
+  )
 
   test('a fired signal ends a wait with its own reason', async () => {
     const reason = new Error('pod deleted')

@@ -250,13 +250,13 @@ const ATTACKS: readonly (readonly [
   [
     'more entries than the limit',
     [[{ path: 'a' }, { path: 'b' }], [{ path: 'c' }]],
-    'EXHAUSTED Cannot unpack layer: entry "c": Archive has more than 2 entries (limit "entries")',
+    'EXHAUSTED Cannot unpack layer: entry "c": the archives have more than 2 entries (limit "entries")',
     { limits: { ...DEFAULT_TREE_LIMITS, entries: 2 } },
   ],
   [
     'more bytes than the limit, over all layers',
     [[{ path: 'a', content: 'x'.repeat(2000) }], [{ path: 'b', content: 'x'.repeat(2000) }]],
-    'EXHAUSTED Cannot unpack layer: archive has more than 6000 decompressed bytes (limit "decompressedBytes")',
+    'EXHAUSTED Cannot unpack layer: the archives have more than 6000 decompressed bytes (limit "decompressedBytes")',
     { limits: { ...DEFAULT_TREE_LIMITS, decompressedBytes: 6000 } },
   ],
 ]

@@ -1,0 +1,44 @@
+import { describe, expect, test } from 'vitest'
+import type { Reach } from '../../../common/oci/address.ts'
+import type { Endpoint } from '../../../common/oci/hosts.ts'
+import { reachTowards, tlsTowards } from '../../../common/oci/redirect.ts'
+
+function endpoint(configured: boolean): Endpoint {
+  return { base: 'https://reg.example.com/v2', tls: { ca: ['PEM'], verify: false }, configured }
+}
+
+// GHSA-xf85-363p-868w: a public registry's redirects and token realms lead into private networks.
+describe('how far inside a registry may lead', () => {
+  test.each<[boolean, Reach | undefined, Reach, Reach]>([
+    [false, 'public', 'private', 'public'],
+    [false, 'private', 'private', 'private'],
+    [false, undefined, 'private', 'public'],
+    [true, 'public', 'local', 'private'],
+    [true, 'private', 'local', 'private'],
+    [true, 'local', 'local', 'local'],
+  ])(
+    'configured %s, last seen at a %s address: itself %s, others %s',
+    (configured, last, own, others) => {
+      const transport = {
+        lastReach: (host: string) => (host === 'reg.example.com' ? last : 'local'),
+      }
+      const to = (url: string) => reachTowards(endpoint(configured), new URL(url), transport)
+      expect([
+        to('https://reg.example.com/x'),
+        to('https://cdn.example.com/x'),
+        to('https://reg.example.com:8443/x'),
+      ]).toStrictEqual([own, others, others])
+    },
+  )
+})
+
+test('skip_verify is for its own host, on any port; the authority is for every host it leads to', () => {
+  const to = (url: string) => tlsTowards(endpoint(true), new URL(url))
+  expect([
+    to('https://reg.example.com:8443/token'),
+    to('https://auth.example.com/token'),
+  ]).toStrictEqual([
+    { ca: ['PEM'], verify: false },
+    { ca: ['PEM'], verify: true },
+  ])
+})
