@@ -2,7 +2,7 @@ import { basename, join } from 'node:path'
 import { DRIVER_NAME } from '../common/composition/composition.ts'
 import type { CodedError } from '../common/errors.ts'
 import type { ListenAddress } from '../common/flags.ts'
-import { startHealthServer } from '../common/health.ts'
+import { startHealthServer } from '../common/health-server.ts'
 import type { Logger } from '../common/log.ts'
 import { createHosts } from '../common/oci/hosts.ts'
 import { nodePlatform } from '../common/oci/platform.ts'
@@ -66,7 +66,8 @@ export async function startDriver(
 
   // Health first: a driver that waits for the store is alive, and says why it is not ready.
   const health = stack.use(
-    await startHealthServer(config.healthListen, {
+    await startHealthServer({
+      listen: config.healthListen,
       notReady: () => (state === 'ready' ? undefined : state),
     }),
   )

@@ -1,8 +1,8 @@
 import { fastify } from 'fastify'
 import type { ListenAddress } from '../common/flags.ts'
+import { listenOn, portOf } from '../common/listening.ts'
 import type { Logger } from '../common/log.ts'
 import type { Certificate } from './certificate.ts'
-import { listenOn, portOf } from './listening.ts'
 import type { Answer } from './review.ts'
 
 /** Serves admission reviews over TLS. */

@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ListenAddress } from '../common/flags.ts'
+import { startHealthServer } from '../common/health-server.ts'
 import type { Logger } from '../common/log.ts'
 import { CertificateWatcher } from './certificate.ts'
-import { startHealthServer } from './health-server.ts'
 import { reviewPod } from './review.ts'
 import { type AdmissionServer, startAdmissionServer } from './server.ts'
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { ListenAddress } from '../common/flags.ts'
+import type { ListenAddress } from './flags.ts'
 import { listenOn, portOf } from './listening.ts'
 
 /** Answers probes in plain HTTP, on another port than admission. */

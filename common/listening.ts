@@ -1,5 +1,5 @@
-import { isSystemError } from '../common/errors.ts'
-import type { ListenAddress } from '../common/flags.ts'
+import { isSystemError } from './errors.ts'
+import type { ListenAddress } from './flags.ts'
 
 /**
  * Listens where the flag says; an empty host is every address: IPv6 and IPv4, or IPv4 alone where the machine has no IPv6.
