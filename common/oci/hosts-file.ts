@@ -54,7 +54,6 @@ function parseToml(text: string, path: string): object {
     if (!(error instanceof TomlError)) throw error
     // Its message quotes the lines around, where a header may hold a secret: first line only, and no cause.
     const reason = (error.message.split('\n')[0] ?? '').replace('Invalid TOML document: ', '')
-    // biome-ignore lint/style/useErrorCause: the cause quotes the file, see above
     throw new CodedError('INVALID', `Invalid "${path}" line ${error.line}: ${reason}`)
   }
 }

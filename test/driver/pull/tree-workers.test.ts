@@ -1,4 +1,5 @@
-import { readdirSync, readlinkSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { CodedError } from '../../../common/errors.ts'
 import type { TreeJob } from '../../../driver/pull/tree-job.ts'
@@ -86,6 +87,21 @@ test('a cancelled job stops, leaves no descriptor open, and the next one runs', 
   await using other = await treeFixture()
   expect(await workers.build(other.job([[{ path: 'f' }]]), NEVER)).toMatchObject({ files: 1 })
   expect(readdirSync(fixture.root, { recursive: true })).toHaveLength(entries)
+})
+
+test('a cancelled job that does not stop by itself is terminated, its descriptors closed', async () => {
+  await using fixture = await treeFixture()
+  await using workers = createTreeWorkers({ size: 1, graceMs: 0 })
+  const cancelled = new AbortController()
+  // Copied, because it cannot be linked, and without an end.
+  const job = fixture.job([{ kind: 'link', blobPath: '/dev/zero', path: 'd/f' }])
+  const running = outcome(workers.build(job, cancelled.signal))
+  await expect.poll(() => existsSync(join(fixture.root, 'd/f')), { interval: 1 }).toBe(true)
+  cancelled.abort(new Error('nobody waits'))
+  expect(await running).toEqual(new Error('nobody waits'))
+  expect(openBelow(fixture.directory)).toEqual([])
+  await using other = await treeFixture()
+  expect(await workers.build(other.job([[{ path: 'f' }]]), NEVER)).toMatchObject({ files: 1 })
 })
 
 test('a job that is cancelled while it waits is never begun', async () => {
