@@ -1,0 +1,44 @@
+import { writeFile } from 'node:fs/promises'
+import { cpus, totalmem } from 'node:os'
+import process from 'node:process'
+import { toCodedError } from '../../common/errors.ts'
+import { bool, parseFlags, text } from '../../common/flags.ts'
+import { measureDriver } from './driver.ts'
+import { formatTable, missed } from './measure.ts'
+import { measureWebhook } from './webhook.ts'
+
+const FLAGS = {
+  check: { doc: 'exit with 1 when a figure misses its bound', parse: bool },
+  json: { value: 'FILE', doc: 'write the rows as JSON, too', default: '', parse: text },
+} as const
+
+try {
+  await main()
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.stack : toCodedError(error).message}\n`)
+  process.exitCode = 2
+}
+
+/** Measures webhook and driver as processes, and prints what was measured against what must be reached. */
+async function main(): Promise<void> {
+  const flags = parseFlags({
+    usage: 'npm run bench -- [FLAGS]',
+    flags: FLAGS,
+    argv: process.argv.slice(2),
+    env: process.env,
+  })
+  if (flags.help) {
+    process.stdout.write(flags.text)
+    return
+  }
+  const machine = `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`
+  const rows = [...(await measureDriver()), ...(await measureWebhook())]
+  process.stdout.write(`${machine}\n\n${formatTable(rows)}\n`)
+  const { check, json } = flags.values
+  if (json !== '') await writeFile(json, JSON.stringify({ machine, rows }, null, 2))
+  const misses = missed(rows)
+  if (check && misses.length > 0) {
+    process.stderr.write(`\nMissed:\n${misses.join('\n')}\n`)
+    process.exitCode = 1
+  }
+}
