@@ -1,11 +1,11 @@
 import { defineConfig } from 'vitest/config'
-import { skipReporter } from './test/support/skip-reporter.ts'
+import { testReporters } from './test/support/test-reporters.ts'
 
 // biome-ignore lint/style/noDefaultExport: vitest reads the default export of this file
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    reporters: ['default', skipReporter()],
+    reporters: testReporters(),
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Two cores: tests that start processes and mount file systems want room.

@@ -57,6 +57,12 @@ export async function* bodyChunks(
       yield next.value
     }
   } finally {
-    answer.body.destroy()
+    discardBody(answer)
   }
+}
+
+/** Closes the connection of an answer whose body is not wanted, or not to its end. */
+export function discardBody({ body }: HttpAnswer): void {
+  // undici may report the abort as an error later, when nobody else listens: unheard, it would end the process.
+  body.on('error', () => undefined).destroy()
 }

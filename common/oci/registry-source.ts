@@ -1,7 +1,7 @@
 import { CodedError } from '../errors.ts'
 import type { ArtifactSource, CallOptions, FetchedManifest } from './artifact-source.ts'
 import { createAuthorizer } from './authorization.ts'
-import { bodyChunks, readBody } from './body.ts'
+import { bodyChunks, discardBody, readBody } from './body.ts'
 import type { Descriptor } from './descriptor.ts'
 import { type Digest, digestAlgorithm, digestOf, isDigest } from './digest.ts'
 import type { Hosts } from './hosts.ts'
@@ -133,7 +133,7 @@ export function createRegistrySource(options: RegistrySourceOptions): RegistrySo
         checkLength(granted, offset, descriptor)
         checkClaim(granted, descriptor.digest)
       } catch (error) {
-        granted.answer.body.destroy()
+        discardBody(granted.answer)
         throw error
       }
       return granted

@@ -55,8 +55,8 @@ export function nodeService(
       'NodeGetVolumeStats',
       async (request) => {
         if (request.volume_id === '') throw new CodedError('INVALID', 'Missing volume_id')
-        const path = parseTargetPath(request.volume_path, 'volume_path')
-        const { bytes, inodes } = await publisher.usage(request.volume_id, path)
+        if (request.volume_path === '') throw new CodedError('INVALID', 'Missing volume_path')
+        const { bytes, inodes } = await publisher.usage(request.volume_id, request.volume_path)
         // An artifact cannot grow: nothing of it is available.
         return {
           usage: [

@@ -60,6 +60,11 @@ const RESOLVE = {
 // The kernel gives up on `..` and links with EAGAIN when anything was renamed or mounted meanwhile, anywhere on the machine.
 const MAX_TRIES = 1000
 
+// Structures that calls read and do not keep: made once, since this is done for every file of a tree.
+const how = new BigUint64Array(3)
+const times = new BigInt64Array(4)
+const timesBytes = new Uint8Array(times.buffer)
+
 const AT_REMOVEDIR = 0x200
 const RENAME_NOREPLACE = 1
 const SIZEOF_HOW = 24
@@ -143,7 +148,9 @@ function openWith(
   resolve: bigint,
   mode: number,
 ): number {
-  const how = BigUint64Array.of(BigInt(flags | O_CLOEXEC), BigInt(mode), resolve)
+  how[0] = BigInt(flags | O_CLOEXEC)
+  how[1] = BigInt(mode)
+  how[2] = resolve
   for (let tries = 1; ; tries++) {
     try {
       return tracked(openat2(directory, terminated(path), how, SIZEOF_HOW))
@@ -254,10 +261,9 @@ export function renameAt(
 
 /** Sets access and modification time of an open file, exactly (node:fs would round to a double). */
 export function setTimes(fd: number, time: FileTime): void {
-  const times = new BigInt64Array(4)
   times[0] = times[2] = BigInt(time.seconds)
   times[1] = times[3] = BigInt(time.nanoseconds)
-  futimens(fd, null, new Uint8Array(times.buffer), 0)
+  futimens(fd, null, timesBytes, 0)
 }
 
 /**

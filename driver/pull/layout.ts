@@ -148,7 +148,7 @@ function badTitle(title: string, detail: string): CodedError {
 }
 
 /**
- * Drops a file that an earlier step makes of the same blob; refuses two different things at one place, and a file
+ * Drops what an earlier step makes of the same blob at the same place, as `oras pull` does; refuses two different things at one place, and a file
  * where another layer needs a directory.
  */
 function withoutConflicts(steps: readonly PlanStep[]): readonly PlanStep[] {
@@ -158,7 +158,7 @@ function withoutConflicts(steps: readonly PlanStep[]): readonly PlanStep[] {
     if (step.path === '') return true
     const other = placed.get(step.path)
     if (other !== undefined) {
-      if (titleOf(step.blob) === undefined && titleOf(other.blob) === undefined) return false
+      if (other.blob.digest === step.blob.digest && other.kind === step.kind) return false
       throw new CodedError(
         'INVALID',
         `Two layers have the title ${quote(step.path)}: ${other.blob.digest} and ${step.blob.digest}; expected different titles`,

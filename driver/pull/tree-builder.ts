@@ -5,7 +5,7 @@ import { close, openFile } from '../linux/directory.ts'
 import { createTarExtractor } from './tar/tar-extractor.ts'
 import { unpack } from './tar/unpack.ts'
 import { createTreeBudget, type TreeBudget } from './tree-budget.ts'
-import type { TreeJob, TreeStep, TreeSummary } from './tree-job.ts'
+import type { Cancellation, TreeJob, TreeStep, TreeSummary } from './tree-job.ts'
 import { TreeWriter } from './tree-writer.ts'
 
 const READ_BYTES = 256 * 1024
@@ -18,7 +18,7 @@ const READ_BYTES = 256 * 1024
  * @throws CORRUPT for a malformed archive; INVALID for one with something forbidden; EXHAUSTED for a limit or a full disk;
  * the signal's reason when it fires; INTERNAL when a blob or the root is missing
  */
-export async function buildTree(job: TreeJob, signal: AbortSignal): Promise<TreeSummary> {
+export async function buildTree(job: TreeJob, signal: Cancellation): Promise<TreeSummary> {
   const budget = createTreeBudget(job.limits)
   using tree = new TreeWriter(job)
   for (const step of job.steps) {
@@ -38,7 +38,7 @@ async function buildStep(
     readonly job: TreeJob
     readonly tree: TreeWriter
     readonly budget: TreeBudget
-    readonly signal: AbortSignal
+    readonly signal: Cancellation
   },
 ): Promise<void> {
   const { job, tree, budget, signal } = context

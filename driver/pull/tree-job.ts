@@ -57,3 +57,6 @@ export interface TreeSummary {
   /** Content of the files, by name; what links to a blob included. */
   readonly bytes: number
 }
+
+/** What a builder asks now and then: an AbortSignal, or what stands for one in a thread. */
+export type Cancellation = Pick<AbortSignal, 'throwIfAborted'>

@@ -2,7 +2,8 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { CodedError, type ErrorCode, toCodedError } from '../../common/errors.ts'
 import { trackDescriptors } from '../linux/directory.ts'
 import { buildTree } from './tree-builder.ts'
-import type { TreeJob, TreeSummary } from './tree-job.ts'
+import type { Cancellation, TreeJob, TreeSummary } from './tree-job.ts'
+import type { TreeWorkerData } from './tree-workers.ts'
 
 /** What a worker says: that it has loaded, or how its one job ended. */
 export type TreeReply =
@@ -16,20 +17,27 @@ export type TreeReply =
       readonly cause?: string
     }
 
-// The entry of a worker thread: one job at a time, each posted as a TreeJob; to cancel it, the pool
-// terminates the thread and closes the descriptors that are noted in the thread's data.
+// The entry of a worker thread: one job at a time, each posted as a TreeJob.
 if (parentPort === null) {
   throw new CodedError('INTERNAL', 'tree-worker.ts runs in a worker thread only')
 }
 const port = parentPort
-if (workerData instanceof SharedArrayBuffer) trackDescriptors(new Uint8Array(workerData))
+const { cancelled, descriptors }: TreeWorkerData = workerData
+trackDescriptors(descriptors)
+
+/** Blocking calls let no event through: what the pool shares is looked at instead. */
+const cancellation: Cancellation = {
+  throwIfAborted() {
+    if (Atomics.load(cancelled, 0) === 1) throw new CodedError('UNAVAILABLE', 'Cancelled')
+  },
+}
 
 function reply(message: TreeReply): void {
   port.postMessage(message)
 }
 
 port.on('message', (job: TreeJob) => {
-  buildTree(job, new AbortController().signal).then(
+  buildTree(job, cancellation).then(
     (summary) => reply({ kind: 'built', summary }),
     (error: unknown) => {
       const { code, message, cause } = toCodedError(error)

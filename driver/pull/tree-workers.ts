@@ -31,11 +31,14 @@ export interface TreeWorkers extends AsyncDisposable {
   build(job: TreeJob, signal: AbortSignal): Promise<TreeSummary>
 }
 
-/** An 8 GiB archive needs no more heap than a small one; an image layer's record of 1 M names needs about half of this. */
+/** An 8 GiB archive needs no more heap than a small one; the record of an image layer's 1 M names needs about half of this. */
 const MAX_HEAP_MIB = 256
 
 /** Descriptors are the lowest free numbers, so that one above this is as good as impossible. */
 const MAX_DESCRIPTORS = 65_536
+
+/** How long a cancelled thread may take to stop by itself, before it is terminated in the middle of its work. */
+const DEFAULT_GRACE_MS = 2_000
 
 interface Task {
   readonly job: TreeJob
@@ -43,74 +46,91 @@ interface Task {
   readonly reject: (reason: unknown) => void
 }
 
+/** What a thread shares with the pool; it is handed over as its `workerData`. */
+export interface TreeWorkerData {
+  /** 1 when the thread should drop its job. */
+  readonly cancelled: Uint8Array
+  /** The thread's note of its descriptors. */
+  readonly descriptors: Uint8Array
+}
+
 /** One place of the pool. */
 interface Slot {
   worker: Worker | undefined
+  data: TreeWorkerData
   /** Whether the thread has ever answered: one that dies before is not replaced until it is needed. */
   ready: boolean
   task: Task | undefined
-  /** Says what to reject the task with when the thread ends. */
-  reason: unknown
+  cancelled: { readonly reason: unknown; readonly grace: NodeJS.Timeout } | undefined
 }
 
-/** Starts `size` threads (default: one for each core). */
+/**
+ * Makes a pool of at most `size` threads (default: one for each core); the first is started now, the others when they are needed.
+ *
+ * A cancelled job ends by itself, so that its descriptors are closed and its thread stays warm; only one that does not is terminated.
+ */
 export function createTreeWorkers(
-  options: { readonly size?: number; readonly log?: Logger; readonly maxHeapMib?: number } = {},
+  options: {
+    readonly size?: number
+    readonly log?: Logger
+    readonly maxHeapMib?: number
+    readonly graceMs?: number
+  } = {},
 ): TreeWorkers {
-  const { size = availableParallelism(), log, maxHeapMib = MAX_HEAP_MIB } = options
+  const { size = availableParallelism(), maxHeapMib = MAX_HEAP_MIB } = options
+  const { log, graceMs = DEFAULT_GRACE_MS } = options
   const slots: Slot[] = []
   const queue: Task[] = []
   let disposed = false
 
   const start = (slot: Slot) => {
-    const descriptors = new Uint8Array(new SharedArrayBuffer(MAX_DESCRIPTORS))
+    const data = workerData()
     const worker = new Worker(new URL('./tree-worker.ts', import.meta.url), {
       name: 'oras-csi tree',
       execArgv: [],
-      workerData: descriptors.buffer,
+      workerData: data,
       // Node would warn at every descriptor that it did not open itself.
       trackUnmanagedFds: false,
       resourceLimits: { maxOldGenerationSizeMb: maxHeapMib },
     })
     slot.worker = worker
+    slot.data = data
     slot.ready = false
-    slot.reason = undefined
+    let died: unknown
     worker.on('message', (reply: TreeReply) => {
       if (reply.kind === 'ready') slot.ready = true
       else finish(slot, reply)
     })
     worker.on('error', (error) => {
-      slot.reason ??= workerDied(error)
+      died = error
     })
     worker.on('exit', (exitCode) => {
-      const { task, ready, reason } = slot
+      closeLeft(data.descriptors)
+      const { task, ready, cancelled } = slot
       slot.worker = undefined
-      slot.task = undefined
-      closeLeft(descriptors)
-      const why = reason ?? workerDied(`exit code ${exitCode}`)
-      if (!disposed && !(reason instanceof Cancelled)) {
-        log?.error({ error: why }, 'a tree worker died')
-      }
-      task?.reject(why instanceof Cancelled ? why.reason : why)
+      release(slot)
+      const error = workerDied(died ?? `exit code ${exitCode}`)
+      if (!disposed && cancelled === undefined) log?.error({ error }, 'a tree worker died')
+      if (cancelled !== undefined) task?.reject(cancelled.reason)
+      else task?.reject(disposed ? stopped() : error)
       if (disposed) return
       if (ready) start(slot)
       dispatch()
     })
   }
 
-  const finish = (slot: Slot, reply: Exclude<TreeReply, { kind: 'ready' }>) => {
-    const { task } = slot
+  const release = (slot: Slot) => {
+    clearTimeout(slot.cancelled?.grace)
+    slot.cancelled = undefined
     slot.task = undefined
-    switch (reply.kind) {
-      case 'built':
-        task?.resolve(reply.summary)
-        break
-      case 'failed': {
-        const cause = reply.cause === undefined ? {} : { cause: causeOf(reply.cause) }
-        task?.reject(new CodedError(reply.code, reply.message, cause))
-        break
-      }
-    }
+  }
+
+  const finish = (slot: Slot, reply: Exclude<TreeReply, { kind: 'ready' }>) => {
+    const { task, cancelled } = slot
+    release(slot)
+    if (cancelled !== undefined) task?.reject(cancelled.reason)
+    else if (reply.kind === 'built') task?.resolve(reply.summary)
+    else task?.reject(errorOf(reply))
     dispatch()
   }
 
@@ -120,16 +140,40 @@ export function createTreeWorkers(
       const task = queue.shift()
       if (task === undefined) return
       if (slot.worker === undefined) start(slot)
+      Atomics.store(slot.data.cancelled, 0, 0)
       slot.task = task
       slot.worker?.postMessage(task.job)
     }
   }
 
-  for (let i = 0; i < size; i++) {
-    const slot: Slot = { worker: undefined, ready: false, task: undefined, reason: undefined }
-    slots.push(slot)
-    start(slot)
+  const cancel = (task: Task, reason: unknown) => {
+    const queued = queue.indexOf(task)
+    if (queued >= 0) {
+      queue.splice(queued, 1)
+      task.reject(reason)
+      return
+    }
+    const slot = slots.find((candidate) => candidate.task === task)
+    if (slot === undefined || slot.cancelled !== undefined) return
+    // Rejected when the thread has answered or ended: only then does it no longer write to the root.
+    Atomics.store(slot.data.cancelled, 0, 1)
+    const grace = setTimeout(() => void slot.worker?.terminate(), graceMs)
+    slot.cancelled = { reason, grace }
   }
+
+  for (let i = 0; i < size; i++) {
+    const slot: Slot = {
+      worker: undefined,
+      data: workerData(),
+      ready: false,
+      task: undefined,
+      cancelled: undefined,
+    }
+    slots.push(slot)
+  }
+  // One is warm from the start; the others cost their memory (some 20 MB each) only on nodes that unpack several trees at once.
+  const [first] = slots
+  if (first !== undefined) start(first)
 
   return {
     async build(job, signal) {
@@ -137,47 +181,28 @@ export function createTreeWorkers(
       if (disposed) throw stopped()
       const { promise, resolve, reject } = Promise.withResolvers<TreeSummary>()
       const task: Task = { job, resolve, reject }
-      const cancel = () => {
-        const queued = queue.indexOf(task)
-        if (queued >= 0) {
-          queue.splice(queued, 1)
-          reject(signal.reason)
-          return
-        }
-        const slot = slots.find((candidate) => candidate.task === task)
-        if (slot?.worker === undefined) return
-        // Rejected when the thread has ended: only then does it no longer write to the root.
-        slot.reason = new Cancelled(signal.reason)
-        void slot.worker.terminate()
-      }
-      signal.addEventListener('abort', cancel, { once: true })
+      const onAbort = () => cancel(task, signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
       try {
         queue.push(task)
         dispatch()
         return await promise
       } finally {
-        signal.removeEventListener('abort', cancel)
+        signal.removeEventListener('abort', onAbort)
       }
     },
     async [Symbol.asyncDispose]() {
       disposed = true
       for (const task of queue.splice(0)) task.reject(stopped())
-      await Promise.all(
-        slots.map(async (slot) => {
-          slot.reason ??= stopped()
-          await slot.worker?.terminate()
-        }),
-      )
+      await Promise.all(slots.map(({ worker }) => worker?.terminate()))
     },
   }
 }
 
-/** Marks a thread that was terminated on purpose. */
-class Cancelled {
-  readonly reason: unknown
-
-  constructor(reason: unknown) {
-    this.reason = reason
+function workerData(): TreeWorkerData {
+  return {
+    cancelled: new Uint8Array(new SharedArrayBuffer(1)),
+    descriptors: new Uint8Array(new SharedArrayBuffer(MAX_DESCRIPTORS)),
   }
 }
 
@@ -190,10 +215,11 @@ function workerDied(cause: unknown): CodedError {
   )
 }
 
-function causeOf(stack: string): Error {
-  const error = new Error(stack.split('\n')[0])
-  error.stack = stack
-  return error
+function errorOf(reply: Extract<TreeReply, { kind: 'failed' }>): CodedError {
+  if (reply.cause === undefined) return new CodedError(reply.code, reply.message)
+  const cause = new Error(reply.cause.split('\n')[0])
+  cause.stack = reply.cause
+  return new CodedError(reply.code, reply.message, { cause })
 }
 
 function stopped(): CodedError {

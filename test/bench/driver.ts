@@ -12,7 +12,7 @@ const ROUNDS = 3
 const MEBIBYTE = 1024 * 1024
 
 /** Publishing, starting, and the memory of the driver process. */
-export async function measureDriver(): Promise<Row[]> {
+export async function measureDriver(env: Readonly<Record<string, string>>): Promise<Row[]> {
   const why = await whyNoMounts()
   if (why !== undefined) throw new Error(`Cannot measure the driver: ${why}`)
   await using registry = await startRegistry()
@@ -35,13 +35,13 @@ export async function measureDriver(): Promise<Row[]> {
     let driver: TestDriver | undefined
     starts.push(
       await timed(async () => {
-        driver = await node.startDriver()
+        driver = await node.startDriver({ env })
       }),
     )
     await driver?.[Symbol.asyncDispose]()
   }
 
-  await using driver = await node.startDriver()
+  await using driver = await node.startDriver({ env })
   const idle = await memoryMb(driver.process.pid)
 
   const one: number[] = []

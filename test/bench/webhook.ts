@@ -14,7 +14,7 @@ const POD_BYTES = 10 * 1024
 const STARTS = 5
 
 /** Reviews over TLS at a steady rate, as a busy API server sends them; starting; memory. */
-export async function measureWebhook(): Promise<Row[]> {
+export async function measureWebhook(env: Readonly<Record<string, string>>): Promise<Row[]> {
   await using directory = await temporaryDirectory()
   const authority = await createCertificateAuthority()
   const pair = await authority.issue({ names: ['127.0.0.1'] })
@@ -22,6 +22,7 @@ export async function measureWebhook(): Promise<Row[]> {
   await writeFile(directory.file('tls.key'), pair.key)
   const start = async () => {
     const process = startProcess({
+      env,
       args: [
         'webhook/main.ts',
         ...['--listen', '127.0.0.1:0', '--health-listen', '127.0.0.1:0'],

@@ -38,6 +38,7 @@ export interface DriverOptions {
   readonly args?: readonly string[]
   /** Default true: waits until it serves, and registers it as the kubelet does. */
   readonly registered?: boolean
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** A driver process. Disposing kills it. */
@@ -67,8 +68,9 @@ export async function startNode(...registries: readonly TestRegistry[]): Promise
       await mkdir(path, { recursive: true })
       await writeFile(`${path}/hosts.toml`, `${lines.join('\n')}\n`)
     },
-    async startDriver({ args = [], registered = true } = {}) {
+    async startDriver({ args = [], registered = true, env = {} } = {}) {
       const process = startProcess({
+        env,
         args: [
           'driver/main.ts',
           ...['--kubelet-directory', kubeletDir],

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { CodedError } from '../../../common/errors.ts'
 import { type Digest, digestAlgorithm, finishDigest } from '../../../common/oci/digest.ts'
 import type { ArchiveBudget } from '../tree-budget.ts'
+import type { Cancellation } from '../tree-job.ts'
 import { decompress } from './decompress.ts'
 import type { TarHandler } from './tar-entry.ts'
 import { createTarReader } from './tar-reader.ts'
@@ -19,7 +20,7 @@ export async function unpack(
   options: {
     readonly handler: TarHandler
     readonly budget: ArchiveBudget
-    readonly signal: AbortSignal
+    readonly signal: Cancellation
     /** Of the decompressed bytes, those behind the archive's end included. */
     readonly contentDigest?: Digest
   },

@@ -16,6 +16,7 @@ import {
 import { artifact, load } from '../../support/artifact.ts'
 import { createCertificateAuthority } from '../../support/certificates.ts'
 import { poll } from '../../support/poll.ts'
+import { contentOf } from '../../support/registry/content.ts'
 import { type RegistryOptions, startRegistry, type TestRegistry } from '../../support/registry.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { anonymously, collect, describeArtifactSource } from './artifact-source.conformance.ts'
@@ -736,6 +737,22 @@ describe('blobs', () => {
       deadlineMs: 10_000,
       what: 'the end of the request',
     })
+  })
+
+  test('an abandoned body never ends the process: its late error is heard', async () => {
+    await using it = await started()
+    const small = {
+      ...LAYER,
+      digest: it.registry.addBlob(REPOSITORY, contentOf(Buffer.from('hello v1'))),
+      size: 8,
+    }
+    it.registry.fault({ path: BLOBS }, { kind: 'resize', by: 2 })
+    // Which answers fail late depends on timing; unheard, one of them is an uncaught exception, which fails the run.
+    for (let attempt = 0; attempt < 200; attempt += 1) {
+      expect(await failureOf(it.source.openBlob(it.reference, small, anonymously()))).toMatch(
+        /^CORRUPT .* registry sends 10 bytes of blob /,
+      )
+    }
   })
 
   test('a server that never answers is dropped', async () => {

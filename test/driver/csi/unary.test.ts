@@ -56,7 +56,7 @@ describe('errors', () => {
         details: `what went wrong: ${code}`,
       })
       const lines = server.logged().split('\n')
-    expect(lines.filter((line) => line.includes('what went wrong')).length).toBe(1)
+      expect(lines.filter((line) => line.includes('what went wrong')).length).toBe(1)
     },
   )
 

@@ -173,8 +173,8 @@ describe('layout', () => {
     })
   })
 
-  test('makes one file of an untitled layer that is listed twice', () => {
-    expect(layout(manifest([text, text]), OPTIONS).steps).toHaveLength(1)
+  test('makes one file of a layer that is listed twice, as oras does', () => {
+    expect(layout(manifest([text, text, jar, jar]), OPTIONS).steps).toHaveLength(2)
   })
 
   test.for([

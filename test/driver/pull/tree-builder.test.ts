@@ -3,6 +3,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -60,14 +61,14 @@ describe('an artifact', () => {
     expect(statSync(join(fixture.root, 'd/a')).ino).toBe(statSync(script).ino)
   })
 
-  test.for<[string, Partial<TarEntry>, string, string]>([
-    ['0600', { mode: 0o600 }, '644', '600'],
-    ['0700', { mode: 0o700 }, '755', '700'],
-    ['0755', { mode: 0o755 }, '755', '755'],
-    ['0666', { mode: 0o666 }, '644', '666'],
-    ['0440', { mode: 0o440 }, '444', '440'],
-    ['setuid, setgid and sticky', { mode: 0o7755 }, '755', '755'],
-  ])('makes of mode %s "readable" %s and "keep" %s', async ([, entry, readable, keep]) => {
+  test.for<[string, string, string, Partial<TarEntry>]>([
+    ['0600', '644', '600', { mode: 0o600 }],
+    ['0700', '755', '700', { mode: 0o700 }],
+    ['0755', '755', '755', { mode: 0o755 }],
+    ['0666', '644', '666', { mode: 0o666 }],
+    ['0440', '444', '440', { mode: 0o440 }],
+    ['setuid, setgid and sticky', '755', '755', { mode: 0o7755 }],
+  ])('makes of mode %s "readable" %s and "keep" %s', async ([, readable, keep, entry]) => {
     for (const modes of ['readable', 'keep'] as const) {
       await using fixture = await treeFixture()
       await fixture.build([[{ path: 'f', ...entry }, directory('d/', entry)]], { modes })
@@ -255,6 +256,18 @@ describe('an artifact', () => {
     )
   })
 
+  test('leaves no descriptor open, whether it fails or not', async () => {
+    await using fixture = await treeFixture()
+    const cut = tarOf([{ path: 'd/f', content: 'x'.repeat(2000) }]).subarray(0, 1500)
+    const count = () => readdirSync('/proc/self/fd').length
+    await fixture.build([[]])
+    const before = count()
+    expect(await fixture.failure([cut])).toMatch(/^CORRUPT /)
+    expect(await fixture.failure([[{ path: 'd/f' }, { path: '../f' }]])).toMatch(/^INVALID /)
+    await fixture.build([[{ path: 'e/f' }, { path: 'g/h', type: 'hardlink', linkname: 'e/f' }]])
+    expect(count()).toBe(before)
+  })
+
   test('stops when its signal fires', async () => {
     await using fixture = await treeFixture()
     const aborted = AbortSignal.abort(new Error('nobody waits'))
@@ -293,6 +306,16 @@ describe('an image', () => {
         'd/after': `file 644 ${T} `,
         'd/e': 'directory 755',
         'd/e/new': `file 644 ${T} `,
+      },
+    ],
+    [
+      'makes anew what its own whiteout removed',
+      [[{ path: 'd/e/a' }], [{ path: '.wh.d' }, { path: 'd/e/b' }]],
+      {
+        '.': 'directory 755',
+        d: 'directory 755',
+        'd/e': 'directory 755',
+        'd/e/b': `file 644 ${T} `,
       },
     ],
     [
