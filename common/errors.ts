@@ -66,3 +66,8 @@ export function toCodedError(error: unknown): CodedError {
   }
   return new CodedError('INTERNAL', 'Internal error: the log has the detail', { cause: error })
 }
+
+/** The message of anything thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

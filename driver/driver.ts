@@ -103,7 +103,7 @@ export async function startDriver(
     }),
   )
   const publisher = createPublisher({
-    ...{ store, puller, mounter },
+    ...{ store, puller, mounter, log },
     policy: createRegistryConsent(hosts),
     kubeletDirectory: config.kubeletDirectory,
   })

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { DRIVER_NAME } from '../common/composition/composition.ts'
 import { toCodedError } from '../common/errors.ts'
@@ -90,7 +90,8 @@ async function main(): Promise<void> {
     return
   }
   const { values } = flags
-  const plugin = join(values['kubelet-directory'], 'plugins', DRIVER_NAME)
+  const kubeletDirectory = resolve(values['kubelet-directory'])
+  const plugin = join(kubeletDirectory, 'plugins', DRIVER_NAME)
   const log = createLogger({ name: 'oras-csi-driver', level: values['log-level'] })
   await runUntilSignal({
     process,
@@ -101,9 +102,9 @@ async function main(): Promise<void> {
         {
           version: readVersion(),
           nodeId: values['node-id'],
-          kubeletDirectory: values['kubelet-directory'],
+          kubeletDirectory,
           csiSocket: socketPath(values['csi-endpoint'] || join(plugin, 'csi.sock')),
-          registrationDirectory: join(values['kubelet-directory'], 'plugins_registry'),
+          registrationDirectory: join(kubeletDirectory, 'plugins_registry'),
           storeDirectory: values['store-directory'] || join(plugin, 'store'),
           hostsDirectory: values['hosts-directory'],
           healthListen: values['health-listen'],

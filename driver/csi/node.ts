@@ -1,7 +1,7 @@
 import type { UntypedServiceImplementation } from '@grpc/grpc-js'
 import { CodedError } from '../../common/errors.ts'
 import type { Publisher } from '../volume/publisher.ts'
-import { parseTargetPath, parseVolume } from '../volume/volume.ts'
+import { parseTargetPath } from '../volume/volume.ts'
 import type {
   Empty,
   NodeGetCapabilitiesResponse,
@@ -23,16 +23,15 @@ export function nodeService(
       options,
       'NodePublishVolume',
       async (request, { signal }) => {
-        const volume = parseVolume({
+        const publish = {
           volumeId: request.volume_id,
           targetPath: request.target_path,
           accessType: request.volume_capability?.access_type,
-          accessMode: request.volume_capability?.access_mode?.mode,
           readOnly: request.readonly,
           volumeContext: request.volume_context,
           secrets: request.secrets,
-        })
-        await publisher.publish(volume, signal)
+        }
+        await publisher.publish(publish, signal)
         return {}
       },
       describePublish,

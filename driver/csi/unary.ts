@@ -65,7 +65,7 @@ export function unary<Request, Response>(
       (thrown: unknown) => {
         const error = toCodedError(thrown)
         log[LOG_LEVEL[error.code]]({ ...finish(), error }, 'answered with an error')
-        callback({ code: GRPC_STATUS[error.code], details: error.message })
+        callback({ code: GRPC_STATUS[error.code], details: shorten(error.message) })
       },
     )
   }
@@ -84,6 +84,13 @@ const LOG_LEVEL = {
   CORRUPT: 'error',
   INTERNAL: 'error',
 } satisfies Record<CodedError['code'], 'info' | 'warn' | 'error'>
+
+/** Statuses travel in a header, and HTTP/2 peers limit those; an event of the kubelet shows 1,024 characters. */
+const MAX_DETAILS = 2_000
+
+function shorten(message: string): string {
+  return message.length <= MAX_DETAILS ? message : `${message.slice(0, MAX_DETAILS)}...`
+}
 
 function patienceMs(deadline: Date | number): number {
   const left = Number(deadline) - Date.now()

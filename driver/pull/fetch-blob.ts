@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { CodedError, isCodedError } from '../../common/errors.ts'
+import { CodedError, isCodedError, isSystemError } from '../../common/errors.ts'
 import type { ArtifactSource } from '../../common/oci/artifact-source.ts'
 import type { Keyring } from '../../common/oci/credentials.ts'
 import type { Descriptor } from '../../common/oci/descriptor.ts'
@@ -41,6 +41,7 @@ export interface BlobFetch {
  */
 export async function fetchBlob(fetch: BlobFetch): Promise<void> {
   const { descriptor, blobs, origin, signal } = fetch
+  signal.throwIfAborted()
   const path = ingestPath(fetch)
   const whole = await download(fetch, path, 'resume')
   // A wrong beginning that an earlier process left must not fail the pull for ever: once more from the start.
@@ -64,6 +65,7 @@ async function download(
   const algorithm = digestAlgorithm(descriptor.digest)
   let hash = createHash(algorithm)
   let offset = 0
+  let farthest = 0
   const restart = async () => {
     await file.truncate(0)
     hash = createHash(algorithm)
@@ -82,7 +84,6 @@ async function download(
   fetch.onProgress(offset)
 
   for (let fruitless = 0; offset < descriptor.size || descriptor.size === 0; ) {
-    const before = offset
     try {
       const stream = fetch.source.blob(fetch.reference, descriptor, {
         signal,
@@ -108,8 +109,12 @@ async function download(
         if (resumed) return false
         throw error
       }
+      // What filled the disk must not go on filling it: the kubelet would evict pods.
+      if (isSystemError(error, 'ENOSPC', 'EDQUOT')) await rm(path, { force: true })
       if (!isCodedError(error, 'UNAVAILABLE')) throw error
-      fruitless = offset > before ? 0 : fruitless + 1
+      // Compared with the farthest ever: a server that starts over each time gains nothing.
+      fruitless = offset > farthest ? 0 : fruitless + 1
+      farthest = Math.max(farthest, offset)
       if (fruitless > MAX_FRUITLESS) throw error
       await delay(RETRY_BASE_MS * 2 ** fruitless, undefined, { signal })
     }

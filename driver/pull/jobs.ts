@@ -50,6 +50,8 @@ const DEFAULT_LINGER_MS = 5 * 60 * 1_000
 export function createJobs<T>(options: { readonly lingerMs?: number } = {}): Jobs<T> {
   const { lingerMs = DEFAULT_LINGER_MS } = options
   const jobs = new Map<string, Job<T>>()
+  /** Those that were cancelled and have not ended yet, too. */
+  const running = new Set<Promise<T>>()
 
   const begin = (key: string, start: (context: JobContext) => Promise<T>): Job<T> => {
     const controller = new AbortController()
@@ -61,7 +63,9 @@ export function createJobs<T>(options: { readonly lingerMs?: number } = {}): Job
       },
     }).finally(() => {
       clearTimeout(job.linger)
-      jobs.delete(key)
+      running.delete(result)
+      // A cancelled job may end after its successor has begun.
+      if (jobs.get(key) === job) jobs.delete(key)
     })
     const job: Job<T> = {
       result,
@@ -73,6 +77,7 @@ export function createJobs<T>(options: { readonly lingerMs?: number } = {}): Job
     // Whoever waits sees the error; a job that fails while nobody waits is tried again by the next call.
     result.catch(() => undefined)
     jobs.set(key, job)
+    running.add(result)
     return job
   }
 
@@ -100,12 +105,11 @@ export function createJobs<T>(options: { readonly lingerMs?: number } = {}): Job
       return jobs.size
     },
     async [Symbol.asyncDispose]() {
-      const running = [...jobs.values()]
-      for (const job of running) {
+      for (const job of jobs.values()) {
         clearTimeout(job.linger)
         job.controller.abort(new Error('the driver is stopping'))
       }
-      await Promise.allSettled(running.map((job) => job.result))
+      await Promise.allSettled(running)
     },
   }
 }

@@ -11,7 +11,8 @@ import { formatReference, type Reference } from '../../common/oci/reference.ts'
 import type { Origin } from '../store/blobs.ts'
 import type { Store } from '../store/store.ts'
 import { type Tree, treeKey } from '../store/trees.ts'
-import { fetchBlob } from './fetch-blob.ts'
+import { allOrFirstError } from './all-or-first-error.ts'
+import { createBlobPuller } from './blob-puller.ts'
 import { formatProgress } from './format-progress.ts'
 import { createJobs, type JobContext, type Progress } from './jobs.ts'
 import { layout, type Plan } from './layout.ts'
@@ -56,41 +57,8 @@ export function createPuller(options: {
 }): Puller {
   const { store, source, treeWorkers, log } = options
   const resolver = createResolver({ ...store, source, platform: options.platform })
-  const downloads = pLimit(options.maxDownloads)
-  const blobJobs = createJobs<void>(options)
+  const blobs = createBlobPuller(options)
   const treeJobs = createJobs<Tree>(options)
-
-  const ensureBlob = (
-    reference: Reference,
-    descriptor: Descriptor,
-    origin: Origin,
-    keyring: Keyring,
-    signal: AbortSignal,
-    onProgress: (bytes: number) => void,
-  ) => {
-    const key = `${origin}@${descriptor.digest}`
-    return blobJobs.join(
-      key,
-      async (job) => {
-        let done = 0
-        job.reportProgress(() => ({ done, total: descriptor.size }))
-        if (await store.blobs.has(descriptor.digest, origin)) return
-        await downloads(() =>
-          fetchBlob({
-            ...{ source, reference, descriptor, keyring, origin },
-            blobs: store.blobs,
-            ingestDirectory: store.ingestDirectory,
-            signal: job.signal,
-            onProgress: (bytes) => {
-              done = bytes
-              onProgress(bytes)
-            },
-          }),
-        )
-      },
-      signal,
-    )
-  }
 
   /** The job of one tree: blobs, then staging, then commit. */
   const makeTree = async (
@@ -102,20 +70,23 @@ export function createPuller(options: {
   ): Promise<Tree> => {
     const origin = originOf(reference)
     const started = performance.now()
-    const done = new Map<Descriptor, number>()
+    const here = new Set<Descriptor>()
     job.reportProgress(() => ({
-      done: [...done.values()].reduce((sum, bytes) => sum + bytes, 0),
+      done: plan.blobs.reduce(
+        (sum, blob) => sum + (here.has(blob) ? blob.size : blobs.downloaded(blob, origin)),
+        0,
+      ),
       total: plan.bytes,
     }))
     const own: LimitFunction = pLimit(concurrency ?? Number.POSITIVE_INFINITY)
     await allOrFirstError(
-      plan.blobs.map((blob) =>
-        own(async () => {
-          await ensureBlob(reference, blob, origin, keyring, job.signal, (bytes) =>
-            done.set(blob, bytes),
-          )
-          done.set(blob, blob.size)
-        }),
+      job.signal,
+      plan.blobs.map(
+        (blob) => (signal) =>
+          own(async () => {
+            await blobs.ensure(blob, origin, { reference, keyring, signal })
+            here.add(blob)
+          }),
       ),
     )
     const key = keyOf(resolved)
@@ -171,9 +142,12 @@ export function createPuller(options: {
       let jobKey: string | undefined
       try {
         const origin = originOf(asked.reference)
+        const pullKeyOf = (found: Resolved) => `${origin}@${keyOf(found)}`
         const resolved = await resolver.resolve(asked, {
           ...call,
+          // A pull that is under way counts: its waiters need no answer from the registry to go on waiting.
           isPresent: async (found) =>
+            treeJobs.progress(pullKeyOf(found)) !== undefined ||
             (await store.trees.get(keyOf(found)))?.meta.origins.includes(origin) === true,
         })
         const key = keyOf(resolved)
@@ -182,7 +156,7 @@ export function createPuller(options: {
         const tree = await store.trees.get(key)
         if (tree?.meta.origins.includes(origin)) return tree
         const plan = layout(resolved.manifest, LAYOUT_OPTIONS)
-        const pullKey = `${origin}@${key}`
+        const pullKey = pullKeyOf(resolved)
         jobKey = pullKey
         call.onPull?.(() => treeJobs.progress(pullKey))
         return await treeJobs.join(
@@ -205,7 +179,7 @@ export function createPuller(options: {
     async [Symbol.asyncDispose]() {
       await resolver[Symbol.asyncDispose]()
       await treeJobs[Symbol.asyncDispose]()
-      await blobJobs[Symbol.asyncDispose]()
+      await blobs[Symbol.asyncDispose]()
     },
   }
 }
@@ -216,13 +190,6 @@ function originOf({ registry, repository }: Reference): Origin {
 
 function keyOf({ manifestDigest }: Resolved): string {
   return treeKey({ manifest: manifestDigest, ...LAYOUT_OPTIONS })
-}
-
-/** Waits for all to end before it throws: nothing of a failed pull goes on unseen. */
-async function allOrFirstError(work: readonly Promise<void>[]): Promise<void> {
-  const results = await Promise.allSettled(work)
-  const failed = results.find((result) => result.status === 'rejected')
-  if (failed !== undefined) throw failed.reason
 }
 
 /** Turns what happened into words for the pod's events: the reference, and what a person can do. */

@@ -11,6 +11,7 @@ import type { AccessStore } from '../store/access.ts'
 import type { ManifestStore } from '../store/manifests.ts'
 import { credentialIdentity, keyringIdentities } from './credential-identity.ts'
 import { createJobs } from './jobs.ts'
+import { createRecentManifests } from './recent-manifests.ts'
 
 /** A manifest that this caller has proved he may read. */
 export interface Resolved {
@@ -53,13 +54,19 @@ export function createResolver(options: {
   readonly platform: Platform
 }): Resolver {
   const { source, manifests, access, salt, platform } = options
+  const remembered = createRecentManifests(MAX_REMEMBERED_BYTES)
 
   /** The manifest from disk, if this caller has once received it from the registry himself. */
   const fromCache = async (reference: Reference, digest: Digest, keyring: Keyring) => {
     const identities = keyringIdentities(salt, keyring, reference)
     if (!(await access.isProven(reference, digest, identities))) return undefined
+    const known = remembered.get(digest)
+    if (known !== undefined) return known
     const bytes = await manifests.get(digest)
-    return bytes === undefined ? undefined : parseManifest(bytes)
+    if (bytes === undefined) return undefined
+    const manifest = parseManifest(bytes)
+    remembered.set(digest, manifest, bytes.length)
+    return manifest
   }
 
   const requests = createJobs<{ digest: Digest; parsed: ImageManifest | ImageIndex }>()
@@ -161,6 +168,9 @@ export function createResolver(options: {
     [Symbol.asyncDispose]: () => requests[Symbol.asyncDispose](),
   }
 }
+
+/** Of manifests as they are written; parsed they take a few times as much memory. */
+const MAX_REMEMBERED_BYTES = 4 * 1024 * 1024
 
 /** Deeper nesting has no use and costs a request each. */
 const MAX_INDEX_DEPTH = 3

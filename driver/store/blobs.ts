@@ -94,7 +94,13 @@ export function createBlobStore(options: {
       }
       // Bytes before record: a blob counts only with both.
       await rename(file, target)
-      await writeRecord(digest, { origins: [origin], bootId, durable: false })
+      try {
+        await writeRecord(digest, { origins: [origin], bootId, durable: false })
+      } catch (error) {
+        // Back to where the next try finds it: bytes without a record would be nobody's.
+        await rename(target, file)
+        throw error
+      }
       durability.add(() => store.markDurable(digest))
     },
 

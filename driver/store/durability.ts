@@ -29,16 +29,23 @@ export function createDurability(options: {
   let running = Promise.resolve()
 
   const flushOnce = async () => {
+    if (waiting.length === 0) return
     const marks = waiting
     waiting = []
-    if (marks.length === 0) return
     const fd = openSync(directory, 'r')
     try {
       await syncFileSystemInBackground(fd)
+    } catch (error) {
+      waiting.unshift(...marks)
+      throw error
     } finally {
       closeSync(fd)
     }
-    for (const mark of marks) await mark()
+    const failed: { readonly mark: () => Promise<void>; readonly error: unknown }[] = []
+    for (const mark of marks) await mark().catch((error: unknown) => failed.push({ mark, error }))
+    waiting.unshift(...failed.map(({ mark }) => mark))
+    const [first] = failed
+    if (first !== undefined) throw first.error
   }
   const flush = () => {
     clearTimeout(timer)

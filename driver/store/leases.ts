@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Digest } from '../../common/oci/digest.ts'
 import { readRecord } from './record.ts'
 import { readSmallFile, type SmallFile, TEMPORARY_PREFIX, writeSmallFile } from './small-file.ts'
 import type { TreeKey } from './trees.ts'
@@ -34,7 +33,7 @@ export interface Lease {
 /** What a source's reference resolved to; absent until it has. */
 export interface LeaseSource {
   readonly reference: string
-  readonly digest?: Digest | string
+  readonly digest?: string
 }
 
 /** One small file for each volume: `volumes/<id>.json`. */

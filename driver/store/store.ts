@@ -67,7 +67,7 @@ export async function openStore(options: {
   readonly log: Logger
   readonly signal: AbortSignal
   readonly isMounted: (path: string) => Promise<boolean>
-  readonly removeTree: (directory: string, name: string) => Promise<void>
+  readonly removeTree: (directory: string, name: string, signal: AbortSignal) => Promise<void>
   /** Called once when another process holds the store, before waiting for it. */
   readonly onWait?: () => void
 }): Promise<Store> {
@@ -102,11 +102,11 @@ export async function openStore(options: {
       },
       async [Symbol.asyncDispose]() {
         durability[Symbol.dispose]()
-        await trash.empty()
+        await trash[Symbol.asyncDispose]()
         lock[Symbol.dispose]()
       },
     }
-    await sweep(store)
+    await sweep(store, log)
     return store
   } catch (error) {
     lock[Symbol.dispose]()
@@ -115,9 +115,16 @@ export async function openStore(options: {
 }
 
 /** Throws away what an earlier process was building, and downloads nobody has touched for a day. */
-async function sweep(store: Store): Promise<void> {
+async function sweep(store: Store, log: Logger): Promise<void> {
   const staging = join(store.directory, 'staging')
-  for (const name of await readdir(staging)) await store.trash.take(join(staging, name))
+  for (const name of await readdir(staging)) {
+    try {
+      await store.trash.take(join(staging, name))
+    } catch (error) {
+      // Left mounted by a driver that was killed, for instance: in nobody's way.
+      log.warn({ error, entry: name }, 'cannot sweep what an earlier driver was building')
+    }
+  }
   for (const name of await readdir(store.ingestDirectory)) {
     const path = join(store.ingestDirectory, name)
     const { mtimeMs } = await lstat(path)
@@ -145,10 +152,11 @@ async function checkOwnership(directory: string): Promise<void> {
 async function checkFormat(directory: string): Promise<void> {
   const path = join(directory, 'format')
   const found = await readSmallFile(path, (value) => value)
-  if (found.state === 'absent') {
+  if (found.state !== 'ok') {
+    // Absent, or emptied by a power cut: every format writes it as JSON, so this is none that we do not know.
     await writeSmallFile(path, `${STORE_FORMAT}\n`)
-  } else if (found.state === 'broken' || found.value !== STORE_FORMAT) {
-    const seen = found.state === 'ok' ? JSON.stringify(found.value) : 'unreadable'
+  } else if (found.value !== STORE_FORMAT) {
+    const seen = JSON.stringify(found.value)
     throw new CodedError(
       'INVALID',
       `Cannot use "${directory}" as the store: its format is ${seen} and this driver writes ${STORE_FORMAT}; choose another --store-directory, or remove this one when no pod of the node uses it`,
@@ -161,7 +169,8 @@ export async function readBootId(): Promise<string> {
   try {
     return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return 'unknown'
+    // Never equal to another: nothing unmarked is trusted after a restart.
+    if (isSystemError(error, 'ENOENT')) return randomBytes(16).toString('hex')
     throw error
   }
 }

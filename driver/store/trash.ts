@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { isSystemError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 
-/** What is on its way out: taken by one rename, deleted in the background. */
-export interface Trash {
+/** What is on its way out: taken by one rename, deleted in the background. The disposal stops deleting; the next start goes on. */
+export interface Trash extends AsyncDisposable {
   /** Moves a file or directory of the store out of sight; does nothing when it is gone already. */
   take(path: string): Promise<void>
 
@@ -19,17 +19,20 @@ export function createTrash(options: {
   /** Answers whether a path below the trash is the root of a mount. */
   readonly isMounted: (path: string) => Promise<boolean>
   /** Deletes an entry of a directory, whatever it holds, relative to directory descriptors. */
-  readonly removeTree: (directory: string, name: string) => Promise<void>
+  readonly removeTree: (directory: string, name: string, signal: AbortSignal) => Promise<void>
 }): Trash {
   const { directory, log, isMounted, removeTree } = options
+  const stopping = new AbortController()
   let emptying = Promise.resolve()
 
   const emptyOnce = async () => {
     for (const name of await readdir(directory)) {
+      if (stopping.signal.aborted) return
       if (await isMounted(join(directory, name))) continue
       try {
-        await removeTree(directory, name)
+        await removeTree(directory, name, stopping.signal)
       } catch (error) {
+        if (stopping.signal.aborted) return
         log.warn({ error, entry: name }, 'cannot delete from the trash; trying again later')
       }
     }
@@ -51,6 +54,10 @@ export function createTrash(options: {
         log.warn({ error }, 'cannot empty the trash')
       })
       return emptying
+    },
+    async [Symbol.asyncDispose]() {
+      stopping.abort(new Error('The driver is stopping'))
+      await emptying
     },
   }
   return trash

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isSystemError } from '../../common/errors.ts'
 import type { Digest } from '../../common/oci/digest.ts'
 import { createKeyedLock, type KeyedLock } from '../keyed-lock.ts'
 import type { Origin } from './blobs.ts'
@@ -33,7 +32,7 @@ export function treeKey(identity: TreeIdentity): TreeKey {
 
 /** What is known of a tree: `trees/<key>/meta.json`. */
 export interface TreeMeta {
-  readonly manifest: Digest | string
+  readonly manifest: string
   /** `registry/repository` from which every blob of the tree was downloaded; whoever comes by another way proves the blobs first. */
   readonly origins: readonly Origin[]
   /** The blobs it was made of. */
@@ -88,6 +87,18 @@ export function createTreeStore(options: {
     if (meta.state === 'ok') await writeSmallFile(metaPath(key), JSON.stringify(update(meta.value)))
   }
 
+  /** Puts a built tree in its place, unless another build was first. */
+  const place = async (key: TreeKey, staging: string) => {
+    using _ = await records.acquire(key)
+    if ((await store.get(key)) !== undefined) {
+      await trash.take(staging)
+      return
+    }
+    // A directory of that name without a usable record would be in the way.
+    await trash.take(join(directory, key))
+    await rename(staging, join(directory, key))
+  }
+
   const store: TreeStore = {
     async get(key) {
       const meta = await readSmallFile(metaPath(key), parseTreeMeta)
@@ -102,14 +113,7 @@ export function createTreeStore(options: {
     async commit(key, staging, facts) {
       const meta: TreeMeta = { ...facts, bootId, durable: false }
       await writeSmallFile(join(staging, 'meta.json'), JSON.stringify(meta))
-      // A directory of that name without a usable record would be in the way.
-      await store.get(key)
-      try {
-        await rename(staging, join(directory, key))
-      } catch (error) {
-        if (!isSystemError(error, 'ENOTEMPTY', 'EEXIST')) throw error
-        await trash.take(staging)
-      }
+      await place(key, staging)
       durability.add(() => change(key, (found) => ({ ...found, durable: true })))
       const tree = await store.get(key)
       if (tree === undefined) throw new Error(`tree ${key} is gone right after its commit`)

@@ -1,7 +1,7 @@
 import { mkdirSync, rmdirSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { CodedError, isSystemError } from '../../common/errors.ts'
+import { CodedError, isSystemError, messageOf } from '../../common/errors.ts'
 import {
   attachReadOnlyClone,
   bindMount,
@@ -59,6 +59,16 @@ function createMounter(attach: (source: string, target: string) => void): Mounte
     return (await readMounts()).filter((mount) => mount.mountPoint === path)
   }
 
+  /** The kernel said yes; believe mountinfo only. */
+  const checkMounted = async (target: string) => {
+    const top = (await mountsAt(target)).at(-1)
+    const missing = REQUIRED_OPTIONS.filter((option) => top?.options.includes(option) !== true)
+    if (missing.length === 0) return
+    const fault =
+      top === undefined ? 'the mount did not appear' : `the mount lacks ${missing.join(', ')}`
+    throw new CodedError('INTERNAL', `Cannot mount at "${target}": ${fault}`)
+  }
+
   const unmountAll = async (target: string) => {
     for (let count = 0; count < MAX_STACKED; count += 1) {
       if ((await mountsAt(target)).length === 0) return
@@ -67,7 +77,7 @@ function createMounter(attach: (source: string, target: string) => void): Mounte
       } catch (error) {
         // Gone in the meantime: the next look at mountinfo decides.
         if (isSystemError(error, 'EINVAL', 'ENOENT')) continue
-        throw new CodedError('UNAVAILABLE', `Cannot unmount "${target}": ${reason(error)}`, {
+        throw new CodedError('UNAVAILABLE', `Cannot unmount "${target}": ${messageOf(error)}`, {
           cause: error,
         })
       }
@@ -80,19 +90,15 @@ function createMounter(attach: (source: string, target: string) => void): Mounte
       try {
         attach(source, target)
       } catch (error) {
-        throw new CodedError('INTERNAL', `Cannot mount at "${target}": ${reason(error)}`, {
+        throw new CodedError('INTERNAL', `Cannot mount at "${target}": ${messageOf(error)}`, {
           cause: error,
         })
       }
-      // The kernel said yes; believe mountinfo only.
-      const top = (await mountsAt(target)).at(-1)
-      const missing = REQUIRED_OPTIONS.filter((option) => top?.options.includes(option) !== true)
-      if (missing.length > 0) {
+      try {
+        await checkMounted(target)
+      } catch (error) {
         await unmountAll(target)
-        throw new CodedError(
-          'INTERNAL',
-          `Cannot mount at "${target}": ${top === undefined ? 'the mount did not appear' : `the mount lacks ${missing.join(', ')}`}`,
-        )
+        throw error
       }
     },
     unmountAll,
@@ -108,8 +114,4 @@ async function asMountinfoSays(target: string): Promise<string> {
     if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return target
     throw error
   }
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,5 +1,6 @@
 import { mkdir, rmdir } from 'node:fs/promises'
-import { CodedError, isCodedError, isSystemError } from '../../common/errors.ts'
+import { CodedError, isCodedError, isSystemError, messageOf } from '../../common/errors.ts'
+import type { Logger } from '../../common/log.ts'
 import { formatReference } from '../../common/oci/reference.ts'
 import { createKeyedLock } from '../keyed-lock.ts'
 import type { Puller } from '../pull/puller.ts'
@@ -7,7 +8,13 @@ import type { Lease } from '../store/leases.ts'
 import type { Store } from '../store/store.ts'
 import type { Tree } from '../store/trees.ts'
 import type { Mounter } from './mounter.ts'
-import type { Volume } from './volume.ts'
+import {
+  identifyVolume,
+  type PublishRequest,
+  parseVolume,
+  type Volume,
+  type VolumeIdentity,
+} from './volume.ts'
 
 /** What a volume uses, for the kubelet's statistics. */
 export interface VolumeUsage {
@@ -23,10 +30,11 @@ export interface Publisher {
   /**
    * Makes the volume visible at its target, pulling first what the node lacks.
    *
+   * @param request as the kubelet sent it; read only when the volume is not published already
    * @param signal fires before the caller stops waiting: the answer is then PENDING and the pull goes on; never mounted afterwards
    * @throws CONFLICT when something else is published there; else as {@link Puller}
    */
-  publish(volume: Volume, signal: AbortSignal): Promise<void>
+  publish(request: PublishRequest, signal: AbortSignal): Promise<void>
 
   /**
    * Ends what publish began, and succeeds whatever is missing of it. The content stays on the node for the next pod.
@@ -49,113 +57,144 @@ export function createPublisher(options: {
   readonly puller: Puller
   readonly mounter: Mounter
   readonly policy: VolumePolicy
+  readonly log: Logger
   /** The kubelet's root: mounts elsewhere would reach no pod. */
   readonly kubeletDirectory: string
 }): Publisher {
-  const { store, puller, mounter, policy, kubeletDirectory } = options
+  const { store, puller, mounter, policy, log, kubeletDirectory } = options
   const volumes = createKeyedLock()
 
   /** Answers whether the target shows just this tree: another bind of the same directory has the same root in mountinfo. */
   const isShown = async (tree: string, target: string) =>
     (await mounter.mountsAt(target)).at(-1)?.root.endsWith(`/trees/${tree}/root`) === true
 
-  const isPublished = async (volume: Volume, lease: Lease) => {
+  const isPublished = async (wanted: VolumeIdentity, lease: Lease) => {
     const tree = lease.trees.at(-1)
     return (
-      lease.requestHash === volume.requestHash &&
+      lease.requestHash === wanted.requestHash &&
       tree !== undefined &&
-      (await isShown(tree, volume.target))
+      (await isShown(tree, wanted.target))
     )
   }
 
-  const mount = async (volume: Volume, tree: Tree, signal: AbortSignal) => {
-    if (await isShown(tree.key, volume.target)) return
-    if ((await mounter.mountsAt(volume.target)).length > 0) throw conflict(volume)
-    // The caller may have given up and told others that the volume is gone.
-    signal.throwIfAborted()
-    const made = await makeTarget(volume.target)
-    try {
-      await mounter.mountReadOnly(tree.root, volume.target)
-    } catch (error) {
-      if (made) await rmdir(volume.target)
-      throw error
+  /** Pulls and mounts; `takeBack` is told how to end what was mounted, before it is. */
+  const show = async (
+    request: PublishRequest,
+    signal: AbortSignal,
+    takeBack: (undo: () => Promise<void>) => void,
+  ) => {
+    // 2. What is asked for, and whether the admin lets it be.
+    const volume = parseVolume(request)
+    await policy.check(volume)
+
+    // 3. Lease before content, so that eviction cannot win the race.
+    let lease: Lease = {
+      volumeId: volume.id,
+      target: volume.target,
+      pod: volume.pod,
+      requestHash: volume.requestHash,
+      sources: [],
+      trees: [],
+      mounted: false,
+      bootId: store.bootId,
     }
+    await store.leases.put(lease)
+
+    // 4. Each source: resolve, authorize, ensure the tree.
+    let tree: Tree | undefined
+    for (const source of volume.spec.sources) {
+      tree = await puller.ensureTree(source, {
+        keyring: volume.keyring,
+        signal,
+        ...(volume.spec.concurrency !== undefined && { concurrency: volume.spec.concurrency }),
+        onKey: async (key, { digest }) => {
+          const resolved = { reference: formatReference(source.reference), digest }
+          lease = {
+            ...lease,
+            trees: [...lease.trees, key],
+            sources: [...lease.sources, resolved],
+          }
+          await store.leases.put(lease)
+        },
+      })
+    }
+    if (tree === undefined) throw new CodedError('INVALID', 'The volume has no source')
+
+    // 5. Mount, and look at mountinfo. A mount that no lease knew of is taken up.
+    if (!(await isShown(tree.key, volume.target))) {
+      if ((await mounter.mountsAt(volume.target)).length > 0) throw conflict(volume)
+      // The caller may have given up and told others that the volume is gone.
+      signal.throwIfAborted()
+      takeBack(async () => {
+        await mounter.unmountAll(volume.target)
+        await removeTarget(volume.target)
+      })
+      await makeTarget(volume.target)
+      await mounter.mountReadOnly(tree.root, volume.target)
+    }
+
+    // 6. Say so.
+    await store.leases.put({ ...lease, mounted: true })
   }
 
   return {
-    async publish(volume, signal) {
-      checkTarget(volume.target, kubeletDirectory)
-      using _ = await volumes.acquire(volume.id, signal)
+    async publish(request, signal) {
+      const wanted = identifyVolume(request)
+      if (!isBelow(wanted.target, kubeletDirectory))
+        throw misplaced(wanted.target, kubeletDirectory)
+      using _ = await volumes.acquire(wanted.id, signal)
 
       // 1. Done already: answered before anything that could fail, since the kubelet repeats itself after a restart.
-      const before = await store.leases.get(volume.id)
+      const before = await store.leases.get(wanted.id)
       if (before.state === 'ok') {
-        if (await isPublished(volume, before.value)) {
+        if (await isPublished(wanted, before.value)) {
           if (!before.value.mounted) await store.leases.put({ ...before.value, mounted: true })
           return
         }
-        if ((await mounter.mountsAt(before.value.target)).length > 0) throw conflict(volume)
+        if ((await mounter.mountsAt(before.value.target)).length > 0) throw conflict(wanted)
       }
 
-      // 2. Policy.
-      await policy.check(volume)
-
-      // 3. Lease before content, so that eviction cannot win the race.
-      let lease: Lease = {
-        volumeId: volume.id,
-        target: volume.target,
-        pod: volume.pod,
-        requestHash: volume.requestHash,
-        sources: [],
-        trees: [],
-        mounted: false,
-        bootId: store.bootId,
-      }
-      await store.leases.put(lease)
+      let undo = async () => {}
       try {
-        // 4. Each source: resolve, authorize, ensure the tree.
-        let tree: Tree | undefined
-        for (const source of volume.spec.sources) {
-          tree = await puller.ensureTree(source, {
-            keyring: volume.keyring,
-            signal,
-            ...(volume.spec.concurrency !== undefined && { concurrency: volume.spec.concurrency }),
-            onKey: async (key, { digest }) => {
-              const resolved = { reference: formatReference(source.reference), digest }
-              lease = {
-                ...lease,
-                trees: [...lease.trees, key],
-                sources: [...lease.sources, resolved],
-              }
-              await store.leases.put(lease)
-            },
+        await show(request, signal, (takeBack) => {
+          undo = takeBack
+        })
+      } catch (error) {
+        // Time was up: the pull goes on under its lease, and the kubelet comes again or unpublishes.
+        if (isCodedError(error, 'PENDING')) throw error
+        try {
+          await undo()
+          // After any other failure it may do neither.
+          await store.leases.remove(wanted.id)
+        } catch (cause) {
+          log.error({ error: cause, volume: wanted.id }, 'cannot take back a failed publish')
+          // A code after which the kubelet does unpublish.
+          throw new CodedError('UNAVAILABLE', `${messageOf(error)}; what it began remains`, {
+            cause: error,
           })
         }
-        if (tree === undefined) throw new CodedError('INVALID', 'The volume has no source')
-
-        // 5. Mount, and look at mountinfo.
-        await mount(volume, tree, signal)
-
-        // 6. Say so.
-        lease = { ...lease, mounted: true }
-        await store.leases.put(lease)
-      } catch (error) {
-        await undo(volume, lease, error)
         throw error
       }
     },
 
     async unpublish(volumeId, target, signal) {
-      checkTarget(target, kubeletDirectory)
       using _ = await volumes.acquire(volumeId, signal)
-      await mounter.unmountAll(target)
-      await removeTarget(target)
-      const lease = await store.leases.get(volumeId)
-      const elsewhere =
-        lease.state === 'ok' &&
-        lease.value.target !== target &&
-        (await mounter.mountsAt(lease.value.target)).length > 0
-      if (!elsewhere) await store.leases.remove(volumeId)
+      if ((await mounter.mountsAt(target)).length > 0) {
+        if (!isBelow(target, kubeletDirectory)) throw misplaced(target, kubeletDirectory)
+        await mounter.unmountAll(target)
+      }
+      if (isBelow(target, kubeletDirectory)) await removeTarget(target)
+      try {
+        const lease = await store.leases.get(volumeId)
+        const elsewhere =
+          lease.state === 'ok' &&
+          lease.value.target !== target &&
+          (await mounter.mountsAt(lease.value.target)).length > 0
+        if (!elsewhere) await store.leases.remove(volumeId)
+      } catch (error) {
+        // The pod can end; the next start of the driver drops a lease whose volume is not mounted.
+        log.error({ error, volume: volumeId }, 'cannot drop the lease of an unpublished volume')
+      }
     },
 
     async usage(volumeId, path) {
@@ -170,45 +209,31 @@ export function createPublisher(options: {
       }
     },
   }
-
-  /**
-   * Takes back what a failed publish did. A call that ended because time was up keeps its lease: the pull goes on, and the kubelet comes
-   * again or unpublishes. After any other failure it may do neither.
-   */
-  async function undo(volume: Volume, lease: Lease, error: unknown): Promise<void> {
-    if (isCodedError(error, 'PENDING')) return
-    const tree = lease.trees.at(-1)
-    if (tree !== undefined && (await isShown(tree, volume.target))) {
-      await mounter.unmountAll(volume.target)
-      await removeTarget(volume.target)
-    }
-    await store.leases.remove(volume.id)
-  }
 }
 
-function conflict(volume: Volume): CodedError {
+function conflict(volume: VolumeIdentity): CodedError {
   return new CodedError(
     'CONFLICT',
     `Cannot publish volume "${volume.id}": something else is mounted at "${volume.target}"; unpublish it first`,
   )
 }
 
-function checkTarget(target: string, kubeletDirectory: string): void {
-  if (target.startsWith(`${kubeletDirectory}/`)) return
-  throw new CodedError(
+function isBelow(target: string, kubeletDirectory: string): boolean {
+  return target.startsWith(`${kubeletDirectory}/`)
+}
+
+function misplaced(target: string, kubeletDirectory: string): CodedError {
+  return new CodedError(
     'INVALID',
     `Invalid target_path "${target}": not below the kubelet's root "${kubeletDirectory}", so no pod would see the mount; set the driver's --kubelet-directory to the kubelet's --root-dir`,
   )
 }
 
-/** @returns whether it was not there before */
-async function makeTarget(target: string): Promise<boolean> {
+async function makeTarget(target: string): Promise<void> {
   try {
     await mkdir(target, { mode: 0o750 })
-    return true
   } catch (error) {
-    if (isSystemError(error, 'EEXIST')) return false
-    throw error
+    if (!isSystemError(error, 'EEXIST')) throw error
   }
 }
 
@@ -220,7 +245,7 @@ async function removeTarget(target: string): Promise<void> {
     if (isSystemError(error, 'ENOENT')) return
     throw new CodedError(
       'UNAVAILABLE',
-      `Cannot remove the target directory "${target}": ${error instanceof Error ? error.message : String(error)}`,
+      `Cannot remove the target directory "${target}": ${messageOf(error)}`,
       { cause: error },
     )
   }

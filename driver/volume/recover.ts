@@ -4,7 +4,8 @@ import type { Mounter } from './mounter.ts'
 
 /**
  * Brings leases and mounts together after a start. A restart of the driver never unmounts a running pod's volume; a reboot of the node has
- * ended every mount, so a lease of another boot whose target shows nothing is dropped.
+ * ended every mount, so a lease of another boot whose target shows nothing is dropped; so is one whose volume was unmounted while
+ * the lease could not be removed. A lease of a publish under way stays: the kubelet comes again, or unpublishes.
  */
 export async function recoverLeases(options: {
   readonly store: Store
@@ -17,7 +18,7 @@ export async function recoverLeases(options: {
   let dropped = 0
   for (const lease of leases) {
     const isMounted = (await mounter.mountsAt(lease.target)).length > 0
-    if (!isMounted && lease.bootId !== store.bootId) {
+    if (!isMounted && (lease.bootId !== store.bootId || lease.mounted)) {
       await store.leases.remove(lease.volumeId)
       dropped += 1
     } else {

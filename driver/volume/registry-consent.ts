@@ -5,7 +5,7 @@ import type { VolumePolicy } from './publisher.ts'
 
 /**
  * Holds a pod's wish for plain HTTP or unverified TLS against what the admin has configured for that registry: a pod's word alone never
- * lowers the protection of a connection. (The Go project took the pod's word.)
+ * lowers the protection of a connection.
  */
 export function createRegistryConsent(hosts: Hosts): VolumePolicy {
   return {

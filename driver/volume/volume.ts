@@ -12,22 +12,25 @@ export interface PublishRequest {
   readonly volumeId: string
   readonly targetPath: string
   readonly accessType: 'mount' | 'block' | undefined
-  readonly accessMode: string | undefined
   readonly readOnly: boolean
   readonly volumeContext: Readonly<Record<string, string>>
   /** Of the volume's nodePublishSecretRef. */
   readonly secrets: Readonly<Record<string, string>>
 }
 
-/** One volume of one pod, checked. */
-export interface Volume {
+/** What tells a volume, and a repeated request from a different one, without reading what was asked for. */
+export interface VolumeIdentity {
   readonly id: string
   readonly target: string
+  /** Of everything that decides what is mounted where; equal for a repeated request. Without secrets: they rotate. */
+  readonly requestHash: string
+}
+
+/** One volume of one pod, checked. */
+export interface Volume extends VolumeIdentity {
   readonly pod: LeasePod
   readonly spec: VolumeSpec
   readonly keyring: Keyring
-  /** Of everything that decides what is mounted where; equal for a repeated request. Without secrets: they rotate. */
-  readonly requestHash: string
 }
 
 /** Keys the kubelet adds to the attributes; nobody else may. */
@@ -45,13 +48,31 @@ const KUBELET_KEYS = [
 const PATH_MAX = 4095
 
 /**
+ * Reads just enough of a request to find what is published already. Attributes and secrets are not looked at: a running pod's volume is
+ * answered for even when this driver would refuse them today. Pure.
+ *
+ * @throws INVALID for a missing id, or a target that nothing can be mounted at
+ */
+export function identifyVolume(request: PublishRequest): VolumeIdentity {
+  if (request.volumeId === '') throw new CodedError('INVALID', 'Missing volume_id')
+  const target = parseTargetPath(request.targetPath, 'target_path')
+  const attributes = Object.entries(request.volumeContext).filter(
+    ([key]) => !key.startsWith(KUBELET_PREFIX),
+  )
+  return {
+    id: request.volumeId,
+    target,
+    requestHash: hashRequest(target, request.readOnly, attributes),
+  }
+}
+
+/**
  * Turns a request into a volume. Pure.
  *
  * @throws INVALID saying which attribute is wrong and how
  */
 export function parseVolume(request: PublishRequest): Volume {
-  if (request.volumeId === '') throw new CodedError('INVALID', 'Missing volume_id')
-  const target = parseTargetPath(request.targetPath, 'target_path')
+  const identity = identifyVolume(request)
   if (request.accessType === undefined) throw new CodedError('INVALID', 'Missing volume_capability')
   if (request.accessType === 'block') {
     throw new CodedError(
@@ -62,8 +83,7 @@ export function parseVolume(request: PublishRequest): Volume {
   const { kubelet, attributes } = splitContext(request.volumeContext)
   const spec = decodeAttributes(attributes)
   return {
-    id: request.volumeId,
-    target,
+    ...identity,
     pod: {
       namespace: kubelet.get('csi.storage.k8s.io/pod.namespace') ?? '',
       name: kubelet.get('csi.storage.k8s.io/pod.name') ?? '',
@@ -71,7 +91,6 @@ export function parseVolume(request: PublishRequest): Volume {
     },
     spec,
     keyring: keyringOf(request.secrets, { label: 'secret of the volume' }),
-    requestHash: hashRequest(target, request.readOnly, attributes),
   }
 }
 
@@ -124,9 +143,9 @@ function splitContext(context: Readonly<Record<string, string>>) {
 function hashRequest(
   target: string,
   readOnly: boolean,
-  attributes: Readonly<Record<string, string>>,
+  attributes: readonly (readonly [key: string, value: string])[],
 ): string {
-  const sorted = Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1))
+  const sorted = attributes.toSorted(([a], [b]) => (a < b ? -1 : 1))
   return createHash('sha256')
     .update(JSON.stringify([target, readOnly, sorted]))
     .digest('hex')

@@ -88,3 +88,38 @@ test('disposing cancels what runs and waits for its end', async () => {
   expect(ended).toBe(true)
   await outcome
 })
+
+test('a cancelled job that ends late does not take its successor off the map', async () => {
+  await using jobs = createJobs<number>({ lingerMs: 1 })
+  const old = Promise.withResolvers<number>()
+  const next = Promise.withResolvers<number>()
+  const cancelled = Promise.withResolvers<void>()
+  const hurried = new AbortController()
+  const first = jobs.join(
+    'k',
+    ({ signal }) => {
+      signal.addEventListener('abort', () => cancelled.resolve())
+      return old.promise
+    },
+    hurried.signal,
+  )
+  hurried.abort(new Error('up'))
+  await expect(first).rejects.toThrow('up')
+  await cancelled.promise
+  const second = jobs.join('k', () => next.promise, never)
+  old.resolve(1)
+  await old.promise
+  await new Promise((resolve) => setImmediate(resolve))
+  let runs = 0
+  const third = jobs.join(
+    'k',
+    async () => {
+      runs += 1
+      return 3
+    },
+    never,
+  )
+  next.resolve(2)
+  expect(await second).toBe(2)
+  expect([await third, runs]).toEqual([2, 0])
+})

@@ -91,6 +91,14 @@ describe('opening', () => {
     expect(await readdir(directory.path)).toEqual(['format', 'lock'])
   })
 
+  test('an empty format file, as a power cut leaves it, does not keep the driver from starting', async () => {
+    await using directory = await temporaryDirectory()
+    await mkdir(directory.file('store'), { mode: 0o700 })
+    await writeFile(directory.file('store', 'format'), '')
+    await using store = await openTestStore(directory.file('store'))
+    expect(store.directory).toBe(directory.file('store'))
+  })
+
   test('what was being built is swept; downloads younger than a day stay', async () => {
     await using directory = await temporaryDirectory()
     const first = await openTestStore(directory.path)
@@ -226,6 +234,19 @@ describe('trees', () => {
     expect(await store.trees.get(key)).toBeUndefined()
     await makeTree(store, key, 'second')
     expect(await readdir(directory.file('trees', key, 'root'))).toEqual(['second'])
+  })
+
+  test('a tree directory without meta.json is not in the way for ever', async () => {
+    await using directory = await temporaryDirectory()
+    await using store = await openTestStore(directory.file('store'))
+    const key = 'a'.repeat(64)
+    await mkdir(directory.file('store', 'trees', key, 'root'), { recursive: true })
+    const staging = await store.makeStaging()
+    await mkdir(`${staging}/root`)
+    const tree = await store.trees.commit(key, staging, {
+      ...{ manifest: 'm', origins: ['o'], blobs: [], bytes: 0, inodes: 0 },
+    })
+    expect(tree.key).toBe(key)
   })
 
   test('the key depends on everything that decides the content', () => {

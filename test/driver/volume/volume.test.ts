@@ -7,7 +7,7 @@ const REQUEST: PublishRequest = {
   volumeId: 'csi-1',
   targetPath: '/var/lib/kubelet/pods/u/volumes/kubernetes.io~csi/app/mount',
   accessType: 'mount',
-  accessMode: 'SINGLE_NODE_WRITER',
+
   readOnly: true,
   volumeContext: {
     'oras.artifact.reference': 'ghcr.io/acme/app:v1',
