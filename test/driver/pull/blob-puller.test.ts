@@ -15,6 +15,7 @@ const DESCRIPTOR = {
   size: CONTENT.length,
   annotations: {},
 }
+const OTHER = { ...DESCRIPTOR, digest: digestOf('other'), size: 5 }
 const ORIGIN = 'r.example/x'
 
 test('a download that was cancelled and ends late is over before the next one writes', async () => {
@@ -28,7 +29,11 @@ test('a download that was cancelled and ends late is over before the next one wr
   const source: ArtifactSource = {
     resolve: () => Promise.reject(new Error('unused')),
     manifest: () => Promise.reject(new Error('unused')),
-    async *blob(_reference, _descriptor, { offset = 0, signal }) {
+    async *blob(_reference, { digest }, { offset = 0, signal }) {
+      if (digest === OTHER.digest) {
+        yield Buffer.from('other')
+        return
+      }
       const number = events.filter((event) => event.endsWith('begins')).length + 1
       events.push(`download ${number} begins`)
       if (number === 1) {
@@ -52,7 +57,10 @@ test('a download that was cancelled and ends late is over before the next one wr
   hurried.abort(new Error('time is up'))
   await expect(first).rejects.toThrow('time is up')
   await cancelled.promise
-  const second = blobs.ensure(DESCRIPTOR, ORIGIN, { ...call, signal: new AbortController().signal })
+  const patient = { ...call, signal: new AbortController().signal }
+  const second = blobs.ensure(DESCRIPTOR, ORIGIN, patient)
+  // By the time that a whole other download is done, the second would long have begun.
+  await blobs.ensure(OTHER, ORIGIN, patient)
   finish.resolve()
   await second
 
