@@ -3,10 +3,8 @@ import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { DRIVER_NAME } from '../common/composition/composition.ts'
-import { toCodedError } from '../common/errors.ts'
-import { durationMs, integer, listenAddress, oneOf, parseFlags, text } from '../common/flags.ts'
-import { runUntilSignal } from '../common/lifecycle.ts'
-import { createLogger, LOG_LEVELS } from '../common/log.ts'
+import { durationMs, integer, listenAddress, text } from '../common/flags.ts'
+import { runService } from '../common/service.ts'
 import { socketPath } from './csi/socket-path.ts'
 import { type Driver, startDriver } from './driver.ts'
 
@@ -67,64 +65,34 @@ const FLAGS = {
     default: '5m',
     parse: durationMs,
   },
-  'log-level': {
-    value: 'LEVEL',
-    doc: LOG_LEVELS.join(', '),
-    default: 'info',
-    parse: oneOf(LOG_LEVELS),
-  },
 } as const
 
-await main()
-
-async function main(): Promise<void> {
-  let flags: ReturnType<typeof readFlags>
-  try {
-    flags = readFlags()
-  } catch (error) {
-    process.stderr.write(`${toCodedError(error).message}\n`)
-    process.exit(2)
-  }
-  if (flags.help) {
-    process.stdout.write(flags.text)
-    return
-  }
-  const { values } = flags
-  const kubeletDirectory = resolve(values['kubelet-directory'])
-  const plugin = join(kubeletDirectory, 'plugins', DRIVER_NAME)
-  const log = createLogger({ name: 'oras-csi-driver', level: values['log-level'] })
-  await runUntilSignal({
-    process,
-    log,
-    failed: (driver: Driver) => driver.failed,
-    start: (signal) =>
-      startDriver(
-        {
-          version: readVersion(),
-          nodeId: values['node-id'],
-          kubeletDirectory,
-          csiSocket: socketPath(values['csi-endpoint'] || join(plugin, 'csi.sock')),
-          registrationDirectory: join(kubeletDirectory, 'plugins_registry'),
-          storeDirectory: values['store-directory'] || join(plugin, 'store'),
-          hostsDirectory: values['hosts-directory'],
-          healthListen: values['health-listen'],
-          maxDownloads: values['max-downloads'],
-          treeWorkers: values['tree-workers'],
-          pullLingerMs: values['pull-linger'],
-        },
-        { log, signal },
-      ),
-  })
-}
-
-function readFlags() {
-  return parseFlags({
-    usage: 'oras-csi-driver [FLAGS]',
-    flags: FLAGS,
-    argv: process.argv.slice(2),
-    env: process.env,
-  })
-}
+await runService({
+  process,
+  name: 'oras-csi-driver',
+  flags: FLAGS,
+  failed: (driver: Driver) => driver.failed,
+  start: (values, edge) => {
+    const kubeletDirectory = resolve(values['kubelet-directory'])
+    const plugin = join(kubeletDirectory, 'plugins', DRIVER_NAME)
+    return startDriver(
+      {
+        version: readVersion(),
+        nodeId: values['node-id'],
+        kubeletDirectory,
+        csiSocket: socketPath(values['csi-endpoint'] || join(plugin, 'csi.sock')),
+        registrationDirectory: join(kubeletDirectory, 'plugins_registry'),
+        storeDirectory: values['store-directory'] || join(plugin, 'store'),
+        hostsDirectory: values['hosts-directory'],
+        healthListen: values['health-listen'],
+        maxDownloads: values['max-downloads'],
+        treeWorkers: values['tree-workers'],
+        pullLingerMs: values['pull-linger'],
+      },
+      edge,
+    )
+  },
+})
 
 function readVersion(): string {
   const { version }: { version: string } = JSON.parse(

@@ -1,8 +1,6 @@
 import process from 'node:process'
-import { toCodedError } from '../common/errors.ts'
-import { durationMs, listenAddress, oneOf, parseFlags, text } from '../common/flags.ts'
-import { runUntilSignal } from '../common/lifecycle.ts'
-import { createLogger, LOG_LEVELS } from '../common/log.ts'
+import { durationMs, listenAddress, text } from '../common/flags.ts'
+import { runService } from '../common/service.ts'
 import { startWebhook } from './webhook.ts'
 
 const FLAGS = {
@@ -30,49 +28,18 @@ const FLAGS = {
     default: '15s',
     parse: durationMs,
   },
-  'log-level': {
-    value: 'LEVEL',
-    doc: LOG_LEVELS.join(', '),
-    default: 'info',
-    parse: oneOf(LOG_LEVELS),
-  },
 } as const
 
-await main()
-
-async function main(): Promise<void> {
-  let flags: ReturnType<typeof readFlags>
-  try {
-    flags = readFlags()
-  } catch (error) {
-    process.stderr.write(`${toCodedError(error).message}\n`)
-    process.exit(2)
-  }
-  if (flags.help) {
-    process.stdout.write(flags.text)
-    return
-  }
-  const { values } = flags
-  const log = createLogger({ name: 'oras-csi-webhook', level: values['log-level'] })
-  await runUntilSignal({
-    process,
-    log,
-    start: () =>
-      startWebhook({
-        listen: values.listen,
-        healthListen: values['health-listen'],
-        certificateDirectory: values['certificate-directory'],
-        shutdownGraceMs: values['shutdown-grace'],
-        log,
-      }),
-  })
-}
-
-function readFlags() {
-  return parseFlags({
-    usage: 'oras-csi-webhook [FLAGS]',
-    flags: FLAGS,
-    argv: process.argv.slice(2),
-    env: process.env,
-  })
-}
+await runService({
+  process,
+  name: 'oras-csi-webhook',
+  flags: FLAGS,
+  start: (values, { log }) =>
+    startWebhook({
+      listen: values.listen,
+      healthListen: values['health-listen'],
+      certificateDirectory: values['certificate-directory'],
+      shutdownGraceMs: values['shutdown-grace'],
+      log,
+    }),
+})

@@ -1,21 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import { CodedError, type ErrorCode, toCodedError } from '../../common/errors.ts'
+import { CodedError, toCodedError } from '../../common/errors.ts'
 import { trackDescriptors } from '../linux/directory.ts'
 import { buildTree } from './tree-builder.ts'
-import type { Cancellation, TreeJob, TreeSummary } from './tree-job.ts'
-import type { TreeWorkerData } from './tree-workers.ts'
-
-/** What a worker says: that it has loaded, or how its one job ended. */
-export type TreeReply =
-  | { readonly kind: 'ready' }
-  | { readonly kind: 'built'; readonly summary: TreeSummary }
-  | {
-      readonly kind: 'failed'
-      readonly code: ErrorCode
-      readonly message: string
-      /** Stack of the cause, for the log. */
-      readonly cause?: string
-    }
+import type { Cancellation, TreeJob } from './tree-job.ts'
+import type { TreeReply, TreeWorkerData } from './tree-message.ts'
 
 // The entry of a worker thread: one job at a time, each posted as a TreeJob.
 if (parentPort === null) {

@@ -4,8 +4,8 @@ import { CodedError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import { closeLeft } from '../linux/directory.ts'
 import type { TreeJob, TreeLimits, TreeSummary } from './tree-job.ts'
+import type { TreeReply, TreeWorkerData } from './tree-message.ts'
 import { MAX_DEPTH, MAX_PATH_BYTES } from './tree-path.ts'
-import type { TreeReply } from './tree-worker.ts'
 
 /**
  * What a tree may cost unless the admin says otherwise. gzip cannot exceed about 1032:1, so a much laxer ratio would never trip in time.
@@ -44,14 +44,6 @@ interface Task {
   readonly job: TreeJob
   readonly resolve: (summary: TreeSummary) => void
   readonly reject: (reason: unknown) => void
-}
-
-/** What a thread shares with the pool; it is handed over as its `workerData`. */
-export interface TreeWorkerData {
-  /** 1 when the thread should drop its job. */
-  readonly cancelled: Uint8Array
-  /** The thread's note of its descriptors. */
-  readonly descriptors: Uint8Array
 }
 
 /** One place of the pool. */
