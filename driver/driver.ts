@@ -13,7 +13,7 @@ import { registrationService } from './csi/registration.ts'
 import { loadService } from './csi/services.ts'
 import { serveOnSocket } from './csi/socket-server.ts'
 import { hasMountSetattr } from './linux/mount.ts'
-import { removeTreeInSlices } from './linux/remove-tree.ts'
+import { removeTreeInThread } from './linux/remove-tree-thread.ts'
 import { createPuller } from './pull/puller.ts'
 import { createTreeWorkers } from './pull/tree-workers.ts'
 import { openStore, readBootId, type Store } from './store/store.ts'
@@ -78,7 +78,7 @@ export async function startDriver(
       log,
       signal,
       isMounted: isMountedFrom,
-      removeTree: removeTreeInSlices,
+      removeTree: removeTreeInThread,
       onWait: () => {
         state = 'waiting for another driver to leave the store'
         log.info({ directory: config.storeDirectory }, state)
