@@ -161,5 +161,5 @@ async function buildMounter(store: Store, stack: AsyncDisposableStack): Promise<
 
 /** mountinfo names a mount's root within its file system, so only the end of the store's path can be compared; entries have random names. */
 async function isMountedFrom(entry: string): Promise<boolean> {
-  return (await readMounts()).some(({ root }) => `${root}/`.includes(`/trash/${basename(entry)}/`))
+  return readMounts().some(({ root }) => `${root}/`.includes(`/trash/${basename(entry)}/`))
 }

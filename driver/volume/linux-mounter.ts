@@ -56,7 +56,7 @@ export function createStagedMounter(stagingDirectory: string): Mounter & Disposa
 function createMounter(attach: (source: string, target: string) => void): Mounter {
   const mountsAt = async (target: string) => {
     const path = await asMountinfoSays(target)
-    return (await readMounts()).filter((mount) => mount.mountPoint === path)
+    return readMounts().filter((mount) => mount.mountPoint === path)
   }
 
   /** The kernel said yes; believe mountinfo only. */

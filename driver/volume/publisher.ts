@@ -6,8 +6,9 @@ import { createKeyedLock } from '../keyed-lock.ts'
 import type { Puller } from '../pull/puller.ts'
 import type { Lease } from '../store/leases.ts'
 import type { Store } from '../store/store.ts'
-import type { Tree } from '../store/trees.ts'
+import type { Tree, TreeKey } from '../store/trees.ts'
 import type { Mounter } from './mounter.ts'
+import type { MountEntry } from './mountinfo.ts'
 import {
   identifyVolume,
   type PublishRequest,
@@ -64,16 +65,12 @@ export function createPublisher(options: {
   const { store, puller, mounter, policy, log, kubeletDirectory } = options
   const volumes = createKeyedLock()
 
-  /** Answers whether the target shows just this tree: another bind of the same directory has the same root in mountinfo. */
-  const isShown = async (tree: string, target: string) =>
-    (await mounter.mountsAt(target)).at(-1)?.root.endsWith(`/trees/${tree}/root`) === true
-
   const isPublished = async (wanted: VolumeIdentity, lease: Lease) => {
     const tree = lease.trees.at(-1)
     return (
       lease.requestHash === wanted.requestHash &&
       tree !== undefined &&
-      (await isShown(tree, wanted.target))
+      shows(await mounter.mountsAt(wanted.target), tree)
     )
   }
 
@@ -87,7 +84,7 @@ export function createPublisher(options: {
     const volume = parseVolume(request)
     await policy.check(volume)
 
-    // 3. Lease before content, so that eviction cannot win the race.
+    // 3. A lease, written before each tree is used, so that eviction cannot win the race.
     let lease: Lease = {
       volumeId: volume.id,
       target: volume.target,
@@ -98,7 +95,6 @@ export function createPublisher(options: {
       mounted: false,
       bootId: store.bootId,
     }
-    await store.leases.put(lease)
 
     // 4. Each source: resolve, authorize, ensure the tree.
     let tree: Tree | undefined
@@ -121,8 +117,9 @@ export function createPublisher(options: {
     if (tree === undefined) throw new CodedError('INVALID', 'The volume has no source')
 
     // 5. Mount, and look at mountinfo. A mount that no lease knew of is taken up.
-    if (!(await isShown(tree.key, volume.target))) {
-      if ((await mounter.mountsAt(volume.target)).length > 0) throw conflict(volume)
+    const mounts = await mounter.mountsAt(volume.target)
+    if (!shows(mounts, tree.key)) {
+      if (mounts.length > 0) throw conflict(volume)
       // The caller may have given up and told others that the volume is gone.
       signal.throwIfAborted()
       takeBack(async () => {
@@ -209,6 +206,11 @@ export function createPublisher(options: {
       }
     },
   }
+}
+
+/** Answers whether just this tree is seen there: every bind of one directory has the same root in mountinfo. */
+function shows(mounts: readonly MountEntry[], tree: TreeKey): boolean {
+  return mounts.at(-1)?.root.endsWith(`/trees/${tree}/root`) === true
 }
 
 function conflict(volume: VolumeIdentity): CodedError {
