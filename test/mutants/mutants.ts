@@ -270,7 +270,7 @@ export const MUTANTS: readonly Mutant[] = [
     text: 'await store.leases.remove(wanted.id)',
     replacement: '',
     tests: PUBLISH,
-    only: 'policy Never on a node that has nothing',
+    only: 'a corrupt blob is DATA_LOSS',
   },
   {
     name: "removes the next driver's socket when it stops",
