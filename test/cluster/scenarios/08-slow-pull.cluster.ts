@@ -1,0 +1,78 @@
+import { readdir } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { artifact, load } from '../../support/artifact.ts'
+import { readMounts } from '../../support/mounts.ts'
+import { poll } from '../../support/poll.ts'
+import { generatedContent } from '../../support/registry/content.ts'
+import type { TestRegistry } from '../../support/registry.ts'
+import { NODE_PATHS } from '../places.ts'
+import { startNodeRegistry } from '../support/node-registry.ts'
+import { leases } from '../support/node-state.ts'
+import { podObject, podReady, shellIn } from '../support/pods.ts'
+import { openScenario } from '../support/scenario.ts'
+
+/** The kubelet waits two minutes for a volume to be published. */
+const KUBELET_WAITS_S = 120
+const SIZE = 8 * 1024 * 1024
+
+test('a pull that takes longer than the kubelet waits ends in a running pod, downloaded once', async () => {
+  await using registry = await startNodeRegistry('ghcr.io')
+  loadModel(registry, 'slow')
+  registry.fault(
+    { path: '/v2/acme/slow/blobs/*' },
+    { kind: 'throttle', bytesPerSecond: Math.floor(SIZE / (KUBELET_WAITS_S + 20)) },
+  )
+  await using scenario = await openScenario('slow')
+  const { kubectl } = scenario
+  const start = performance.now()
+  await kubectl.apply([
+    podObject('slow', { annotations: { 'oras.land/artifacts': '/model: ghcr.io/acme/slow:v1' } }),
+  ])
+  await podReady(kubectl, 'slow', 240_000)
+  expect((performance.now() - start) / 1000).toBeGreaterThan(KUBELET_WAITS_S)
+  expect(await shellIn(kubectl, 'slow', 'wc -c < /model/model.bin')).toBe(`${SIZE}\n`)
+  expect(await kubectl.run('describe', 'pod', 'slow')).toContain(
+    'Still pulling "ghcr.io/acme/slow:v1"',
+  )
+  const sent = registry.requests.map((request) =>
+    request.path.startsWith('/v2/acme/slow/blobs/') ? request.bytesSent : 0,
+  )
+  expect(sent.reduce((sum, bytes) => sum + bytes, 0)).toBe(SIZE)
+})
+
+test('deleting a pod in the middle of its pull leaves nothing', async () => {
+  await using registry = await startNodeRegistry('ghcr.io')
+  loadModel(registry, 'endless')
+  using gate = registry.hold({ path: '/v2/acme/endless/blobs/*', afterBytes: SIZE / 2 })
+  await using scenario = await openScenario('endless')
+  const { kubectl } = scenario
+  const before = await leases()
+  await kubectl.apply([
+    podObject('endless', {
+      annotations: { 'oras.land/artifacts': '/model: ghcr.io/acme/endless:v1' },
+    }),
+  ])
+  await gate.arrived
+  const pod = await kubectl.get('pod', 'endless')
+  expect((await leases()).length).toBe(before.length + 1)
+
+  // The kubelet only gives a volume up when the call that publishes it has come back.
+  await kubectl.runFor(200_000, 'delete', 'pod', 'endless', '--timeout=190s')
+  await poll(async () => (await leases()).length === before.length, {
+    deadlineMs: 60_000,
+    what: 'the lease to be dropped',
+  })
+  // The kubelet removes a pod's directory some seconds after the pod.
+  await poll(
+    async () => !(await readdir(`${NODE_PATHS.kubelet}/pods`)).includes(pod.metadata.uid),
+    { deadlineMs: 60_000, what: "the pod's directory to be removed" },
+  )
+  const mounts = await readMounts()
+  expect(mounts.filter(({ mountPoint }) => mountPoint.includes(pod.metadata.uid))).toEqual([])
+})
+
+function loadModel(registry: TestRegistry, name: string): void {
+  const digest = registry.addBlob(`acme/${name}`, generatedContent(SIZE, name.length))
+  const layer = { title: 'model.bin', digest, size: SIZE }
+  load(registry, `acme/${name}:v1`, artifact({ layers: [layer] }))
+}
