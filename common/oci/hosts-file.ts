@@ -41,7 +41,10 @@ export function parseHostsFile(text: string, { path }: { readonly path: string }
     server: readServer(table.get('server'), table.get('override_path'), fault),
     ca: readCa(table.get('ca'), fault),
     skipVerify: readBoolean('skip_verify', table.get('skip_verify'), fault),
-    warnings: [...table.keys()].flatMap((key) => warningFor(key, text)),
+    warnings: [...table]
+      // containerd 1.6 wants the table even where it is empty.
+      .filter(([key, value]) => key !== 'host' || !isEmptyTable(value))
+      .flatMap(([key]) => warningFor(key, text)),
   }
 }
 
@@ -85,6 +88,10 @@ function readBoolean(key: string, value: unknown, fault: Fault): boolean {
   if (value === undefined) return false
   if (typeof value !== 'boolean') throw fault(key, 'expected true or false')
   return value
+}
+
+function isEmptyTable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0
 }
 
 function warningFor(key: string, text: string): readonly string[] {

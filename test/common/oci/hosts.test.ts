@@ -141,6 +141,15 @@ describe('hosts.toml', () => {
     })
   })
 
+  test('an empty host table, which containerd 1.6 wants, is no cause for a warning', async () => {
+    await using directory = await temporaryDirectory()
+    await put(directory, 'h/hosts.toml', 'server = "http://h"\n[host]\n')
+    const warnings: string[] = []
+    const warn = (message: string) => warnings.push(message)
+    const { server } = await createHosts({ directory: directory.path, warn }).lookup('h')
+    expect([server.base, warnings]).toStrictEqual(['http://h/v2', []])
+  })
+
   test('warns once of what has no effect', async () => {
     await using directory = await temporaryDirectory()
     const text = [
