@@ -135,6 +135,7 @@ export async function status(places: Places): Promise<string> {
       async (name) => `${name}: ${(await isRunning(places, name)) ? 'runs' : 'does not run'}`,
     ),
   )
+  if (!(await isRunning(places, 'kube-apiserver'))) return lines.join('\n')
   const kubectl = createKubectl(places)
   const nodes = await kubectl.run('get', 'nodes,pods', '-A', '-o', 'wide').catch(String)
   return [...lines, '', nodes].join('\n')
