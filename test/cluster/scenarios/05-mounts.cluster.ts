@@ -15,11 +15,11 @@ test('one file, one directory, an init container and several artifacts in one po
     { title: 'site/css/style.css', content: 'p {}' },
   ]
   load(registry, 'acme/config:v1', artifact({ layers: config }))
-  const tool = { title: 'prepare', content: '#!/bin/sh\necho prepared > /work/result\n' }
+  const tool = { title: 'prepare', content: '#!/bin/sh\necho prepared > /scratch/result\n' }
   load(registry, 'acme/tools:v1', artifact({ layers: [tool] }))
   await using scenario = await openScenario('mounts')
   const { kubectl } = scenario
-  const work = { name: 'work', mountPath: '/work' }
+  const work = { name: 'work', mountPath: '/scratch' }
   await kubectl.apply([
     podObject('mounts', {
       annotations: {
@@ -45,7 +45,7 @@ test('one file, one directory, an init container and several artifacts in one po
   ])
   await podReady(kubectl, 'mounts')
   const script =
-    'cat /config/app.conf; echo; find /srv/www -type f | sort; cat /work/result; ls /tools 2>&1'
+    'cat /config/app.conf; echo; find /srv/www -type f | sort; cat /scratch/result; ls /tools 2>&1'
   expect((await shellIn(kubectl, 'mounts', `${script} || true`)).split('\n')).toEqual([
     'colour = red',
     '/srv/www/css/style.css',
