@@ -11,6 +11,7 @@ import { formatReference, type Reference } from '../../common/oci/reference.ts'
 import type { Origin } from '../store/blobs.ts'
 import type { Store } from '../store/store.ts'
 import { type Tree, treeKey } from '../store/trees.ts'
+import { aboutReference } from './about-reference.ts'
 import { allOrFirstError } from './all-or-first-error.ts'
 import { createBlobPuller } from './blob-puller.ts'
 import { formatProgress } from './format-progress.ts'
@@ -212,9 +213,6 @@ function explain(
       { cause: error },
     )
   }
-  if (error instanceof CodedError && !error.message.includes(name)) {
-    const detail = error.message.charAt(0).toLowerCase() + error.message.slice(1)
-    return new CodedError(error.code, `Cannot use "${name}": ${detail}`, { cause: error })
-  }
-  return error
+  const unnamed = error instanceof CodedError && !error.message.includes(name)
+  return unnamed ? aboutReference(name, error) : error
 }

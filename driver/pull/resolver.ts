@@ -9,6 +9,7 @@ import { choosePlatform } from '../../common/oci/platform.ts'
 import { formatReference, type Reference } from '../../common/oci/reference.ts'
 import type { AccessStore } from '../store/access.ts'
 import type { ManifestStore } from '../store/manifests.ts'
+import { aboutReference } from './about-reference.ts'
 import { credentialIdentity, keyringIdentities } from './credential-identity.ts'
 import { createJobs } from './jobs.ts'
 import { createRecentManifests } from './recent-manifests.ts'
@@ -198,9 +199,6 @@ function naming<T>(reference: Reference, work: () => T): T {
     return work()
   } catch (error) {
     if (!(error instanceof CodedError)) throw error
-    const detail = error.message.charAt(0).toLowerCase() + error.message.slice(1)
-    throw new CodedError(error.code, `Cannot use "${formatReference(reference)}": ${detail}`, {
-      cause: error,
-    })
+    throw aboutReference(formatReference(reference), error)
   }
 }

@@ -137,8 +137,9 @@ export function createPublisher(options: {
   return {
     async publish(request, signal) {
       const wanted = identifyVolume(request)
-      if (!isBelow(wanted.target, kubeletDirectory))
+      if (!isBelow(wanted.target, kubeletDirectory)) {
         throw misplaced(wanted.target, kubeletDirectory)
+      }
       using _ = await volumes.acquire(wanted.id, signal)
 
       // 1. Done already: answered before anything that could fail, since the kubelet repeats itself after a restart.
