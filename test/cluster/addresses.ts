@@ -22,6 +22,7 @@ export const PORTS = {
   etcdPeer: 2480,
   certManagerWebhook: 10_260,
   certManagerWebhookHealth: 10_261,
+  registry: 5000,
 } as const
 
 export const NODE_NAME = 'node1'

@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { exists } from '../support/cache-directory.ts'
 import { poll } from '../support/poll.ts'
 import { NODE_NAME } from './addresses.ts'
 import { startCertManager } from './control-plane/cert-manager.ts'
@@ -18,12 +19,13 @@ import {
   removeTraces,
   unmountAll,
 } from './node/leftovers.ts'
+import { stopLocalRegistry } from './node/local-registry.ts'
 import { closeNetwork, openNetwork } from './node/network.ts'
-import { exists } from './parts/cache-directory.ts'
 import { installDebianPackages } from './parts/debian-packages.ts'
 import { buildGoTools, type GoModule } from './parts/go-tools.ts'
 import { NODE_PATHS, type Places } from './places.ts'
 import { createKubectl } from './support/kubectl.ts'
+import { timed } from './timed.ts'
 
 /** The minor versions of Kubernetes there are modules for; the first is the default. */
 export const KUBERNETES_VERSIONS = ['1.36', '1.34'] as const
@@ -38,6 +40,7 @@ export interface UpOptions {
 
 /** Every daemon of a cluster, in the order in which they are stopped. */
 export const DAEMONS = [
+  'docker-registry',
   'dockerd',
   'cert-manager-webhook',
   'cert-manager-cainjector',
@@ -114,6 +117,7 @@ export async function down(places: Places): Promise<void> {
   await endContainers(places)
   for (const name of DAEMONS.slice(DAEMONS.indexOf('containerd'))) await stopDaemon(places, name)
   await endContainers(places)
+  await stopLocalRegistry(places)
   await unmountAll(places)
   await removeTraces(places)
   await closeNetwork(places)
@@ -189,13 +193,4 @@ async function nodeReady(places: Places): Promise<void> {
     },
     { deadlineMs: 120_000, what: `node ${NODE_NAME} to be ready` },
   )
-}
-
-function timed(log: (line: string) => void) {
-  return async <T>(what: string, work: () => Promise<T>): Promise<T> => {
-    const start = performance.now()
-    const result = await work()
-    log(`${((performance.now() - start) / 1000).toFixed(1).padStart(6)} s  ${what}`)
-    return result
-  }
 }

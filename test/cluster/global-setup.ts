@@ -5,6 +5,7 @@ import { isRunning } from './daemon.ts'
 import { DEFAULT_ROOT, NODE_PATHS, placesIn } from './places.ts'
 import { install, uninstall } from './support/install.ts'
 import { apiObjects, createKubectl } from './support/kubectl.ts'
+import { timed } from './timed.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -39,11 +40,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
       await rm(`${NODE_PATHS.kubelet}/plugins/csi.oras.land`, { recursive: true, force: true })
     }
     project.provide('objectsBefore', await apiObjects(kubectl))
-    const start = performance.now()
-    await install(kubectl)
-    log(
-      `${((performance.now() - start) / 1000).toFixed(1).padStart(6)} s  manifests/ applied and ready`,
-    )
+    await timed(log)('manifests/ applied and ready', () => install(kubectl))
   } catch (error) {
     if (!keep) await down(places)
     throw error

@@ -1,7 +1,7 @@
 import { cp } from 'node:fs/promises'
 import { join } from 'node:path'
+import { run } from '../../support/command.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
-import { run } from '../command.ts'
 import { PAUSE_IMAGE } from '../node/containerd.ts'
 import type { Docker } from './docker.ts'
 import type { ImageSet } from './image-set.ts'

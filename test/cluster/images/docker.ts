@@ -1,8 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type CommandOptions, run } from '../../support/command.ts'
 import { detach, readMounts } from '../../support/mounts.ts'
 import { poll } from '../../support/poll.ts'
-import { type CommandOptions, run } from '../command.ts'
 import { startDaemon, stopDaemon } from '../daemon.ts'
 import type { Places } from '../places.ts'
 
@@ -39,7 +39,7 @@ export async function startDocker(places: Places): Promise<Docker> {
     ],
   })
   const docker = (args: readonly string[], options: CommandOptions = {}) =>
-    run('docker', args, {
+    run('/usr/bin/docker', args, {
       timeoutMs: BUILD_TIMEOUT_MS,
       ...options,
       // Not BuildKit: Debian's dockerd has none that works without a network.

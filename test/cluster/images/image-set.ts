@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
-import { cacheDirectory, cacheKey, exists } from '../parts/cache-directory.ts'
+import { cacheDirectory, cacheKey, exists } from '../../support/cache-directory.ts'
 import type { Places } from '../places.ts'
 import { type Docker, startDocker } from './docker.ts'
 

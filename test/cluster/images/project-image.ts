@@ -1,8 +1,8 @@
 import { cp, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { exists } from '../../support/cache-directory.ts'
+import { run } from '../../support/command.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
-import { run } from '../command.ts'
-import { exists } from '../parts/cache-directory.ts'
 import { buildIn, DEBIAN, sourceOf } from './base-images.ts'
 import type { ImageSet } from './image-set.ts'
 

@@ -1,8 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { run } from '../../support/command.ts'
 import { poll } from '../../support/poll.ts'
 import { ADDRESSES } from '../addresses.ts'
-import { run } from '../command.ts'
 import { startDaemon } from '../daemon.ts'
 import { NODE_PATHS, type Places } from '../places.ts'
 

@@ -1,8 +1,8 @@
 import { readdir, readFile, readlink, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { runToEnd } from '../../support/command.ts'
 import { detach, readMounts } from '../../support/mounts.ts'
 import { poll } from '../../support/poll.ts'
-import { runToEnd } from '../command.ts'
 import { CONTROL_GROUP } from '../images/docker.ts'
 import { NODE_PATHS, type Places } from '../places.ts'
 

@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { exists } from '../../support/cache-directory.ts'
+import { run, runToEnd } from '../../support/command.ts'
 import { ADDRESSES } from '../addresses.ts'
-import { run, runToEnd } from '../command.ts'
-import { exists } from '../parts/cache-directory.ts'
 import type { Places } from '../places.ts'
 
 /** What the kubelet and the bridge plug-in change, below /proc/sys. */

@@ -1,9 +1,10 @@
 import { chmod, rm, writeFile } from 'node:fs/promises'
-import { run } from '../command.ts'
-import { exists } from './cache-directory.ts'
+import { exists } from '../../support/cache-directory.ts'
+import { run } from '../../support/command.ts'
 
 /** A program and the Debian package that brings it. */
 interface Program {
+  /** It, or another file of the package. */
   readonly path: string
   readonly debianPackage: string
 }
@@ -13,15 +14,18 @@ const PROGRAMS: readonly Program[] = [
   { path: '/usr/sbin/runc', debianPackage: 'runc' },
   { path: '/usr/lib/cni/bridge', debianPackage: 'containernetworking-plugins' },
   { path: '/usr/bin/etcd', debianPackage: 'etcd-server' },
+  { path: '/usr/bin/docker-registry', debianPackage: 'docker-registry' },
   { path: '/usr/sbin/iptables', debianPackage: 'iptables' },
   { path: '/usr/sbin/dockerd', debianPackage: 'docker.io' },
   { path: '/usr/sbin/debootstrap', debianPackage: 'debootstrap' },
-  { path: '/bin/busybox', debianPackage: 'busybox-static' },
+  // The package busybox brings a program of the same name that wants a C library.
+  { path: '/usr/share/doc/busybox-static/copyright', debianPackage: 'busybox-static' },
   { path: '/usr/bin/gcc', debianPackage: 'gcc' },
   { path: '/usr/include/signal.h', debianPackage: 'libc6-dev' },
   { path: '/usr/bin/javac', debianPackage: 'openjdk-17-jdk-headless' },
   { path: '/usr/sbin/ip', debianPackage: 'iproute2' },
   { path: '/usr/bin/mount', debianPackage: 'mount' },
+  { path: '/usr/bin/curl', debianPackage: 'curl' },
 ]
 
 /** Asked by Debian's packages before they start a service; 101 means no. @see policy-rc.d in invoke-rc.d(8) */

@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { run } from '../command.ts'
-import { cacheDirectory, cacheKey, exists } from './cache-directory.ts'
+import { run } from '../../support/command.ts'
+import { buildGo } from '../../support/go-build.ts'
 
 const KUBERNETES = {
   packages: 'tool',
@@ -32,38 +31,18 @@ const MODULES = {
 /** One of them. */
 export type GoModule = keyof typeof MODULES
 
-// Four minutes on two free cores; these may be busy.
-const BUILD_TIMEOUT_MS = 40 * 60_000
-
 /**
  * Builds the programs of a module, or finds what was built of the same versions, and gives their directory.
  *
  * @throws when they do not build, with what the compiler said
  */
 export async function buildGoTools(module: GoModule): Promise<string> {
-  const source = moduleDirectory(module)
-  const files = (await readdir(source)).sort()
-  const key = await cacheKey(files.map((file) => ({ file: join(source, file) })))
-  const built = cacheDirectory('bin', `${module}-${key}`)
-  if (await exists(built)) return built
-  // Under another name until it is complete: two runs may build at once.
-  const building = `${built}.${randomUUID()}`
-  await mkdir(building, { recursive: true })
-  const flags = ['-buildvcs=false', '-trimpath', '-ldflags', await linkerFlags(module)]
-  // Last in the queue for a processor: whoever builds goes on working.
-  await run(
-    'nice',
-    ['-n', '19', 'go', 'build', ...flags, '-o', `${building}/`, MODULES[module].packages],
-    {
-      cwd: source,
-      timeoutMs: BUILD_TIMEOUT_MS,
-    },
-  )
-  await rename(building, built).catch(async (error: unknown) => {
-    await rm(building, { recursive: true, force: true })
-    if (!(await exists(built))) throw error
+  return buildGo({
+    name: module,
+    directory: moduleDirectory(module),
+    packages: MODULES[module].packages,
+    linkerFlags: await linkerFlags(module),
   })
-  return built
 }
 
 /** The version of a module's main requirement, e.g. `v1.36.3`. */

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import { run } from '../../support/command.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
-import { run } from '../command.ts'
 
 const SOURCE = new URL('Hello.java', import.meta.url).pathname
 

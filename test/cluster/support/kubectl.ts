@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { run } from '../command.ts'
+import { run } from '../../support/command.ts'
 import type { Places } from '../places.ts'
 
 /** One object of the API, as JSON. */

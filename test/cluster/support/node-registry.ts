@@ -1,9 +1,8 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { createCertificateAuthority } from '../../support/certificates.ts'
 import { type RegistryOptions, startRegistry, type TestRegistry } from '../../support/registry.ts'
 import { ADDRESSES } from '../addresses.ts'
-import { NODE_PATHS } from '../places.ts'
+import { writeRegistryHosts } from '../node/registry-hosts.ts'
 
 /**
  * Starts a registry that the node reaches under a public name, e.g. `ghcr.io`, because the container runtime's configuration on the
@@ -26,17 +25,11 @@ export async function startNodeRegistry(
       }),
     }),
   )
-  // As containerd names the directory of a host with a port.
-  const directory = join(NODE_PATHS.registries, name.replace(/:(\d+)$/, '_$1_'))
-  await mkdir(NODE_PATHS.registries, { recursive: true })
-  await mkdir(directory)
+  const directory = await writeRegistryHosts(name, {
+    url: registry.url,
+    ...(options.plainHttp !== true && { ca: authority.cert }),
+  })
   stack.defer(() => rm(directory, { recursive: true }))
-  await writeFile(join(directory, 'ca.crt'), authority.cert)
-  await writeFile(
-    join(directory, 'hosts.toml'),
-    // containerd 1.6 takes a file without the last line for invalid, and asks the public registry.
-    `server = "${registry.url}"\n${options.plainHttp === true ? '' : 'ca = "ca.crt"\n'}[host]\n`,
-  )
   const running = stack.move()
   return Object.create(registry, {
     [Symbol.asyncDispose]: { value: () => running.disposeAsync() },
