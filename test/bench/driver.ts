@@ -2,24 +2,35 @@ import { randomBytes } from 'node:crypto'
 import { artifact, push } from '../support/artifact.ts'
 import { startNode, type TestDriver, type TestNode } from '../support/driver.ts'
 import { whyNoMounts } from '../support/mounts.ts'
-import { startRegistry } from '../support/registry.ts'
-import { memoryMb, percentile, type Row, timed } from './measure.ts'
+import { startRegistry, type TestRegistry } from '../support/registry.ts'
+import type { Benchmark, BenchmarkContext } from './benchmark.ts'
+import { memoryMb, percentile, timed } from './measure.ts'
+import type { Row } from './row.ts'
 
 const STARTS = 5
 const CACHED_PUBLISHES = 300
 const AT_ONCE = 50
 const ROUNDS = 3
-const MEBIBYTE = 1024 * 1024
+const BLOB_BYTES = 64 * 1024 * 1024
+
+const TABLE = 'Driver'
 
 /** Publishing, starting, and the memory of the driver process. */
-export async function measureDriver(env: Readonly<Record<string, string>>): Promise<Row[]> {
+export const DRIVER: Benchmark = {
+  words: ['driver', 'publish', 'start', 'memory'],
+  table: TABLE,
+  what: 'driver',
+  measure: measureDriver,
+}
+
+async function measureDriver({ env }: BenchmarkContext): Promise<Row[]> {
   const why = await whyNoMounts()
   if (why !== undefined) throw new Error(`Cannot measure the driver: ${why}`)
   await using registry = await startRegistry()
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const name of ['one', 'many']) {
       // Each pull meets content that the node has not.
-      const content = randomBytes(64 * MEBIBYTE)
+      const content = randomBytes(BLOB_BYTES)
       await push(
         registry.url,
         `bench/${name}:${round}`,
@@ -46,9 +57,12 @@ export async function measureDriver(env: Readonly<Record<string, string>>): Prom
 
   const one: number[] = []
   const many: number[] = []
+  const downloads: number[] = []
   for (let round = 0; round < ROUNDS; round += 1) {
     one.push(await publishAll(node, driver, reference('one', round), 1, `one-${round}`))
+    const before = blobBytesSent(registry)
     many.push(await publishAll(node, driver, reference('many', round), AT_ONCE, `many-${round}`))
+    downloads.push((blobBytesSent(registry) - before) / BLOB_BYTES)
   }
 
   const cached: number[] = []
@@ -59,32 +73,40 @@ export async function measureDriver(env: Readonly<Record<string, string>>): Prom
 
   return [
     {
+      table: TABLE,
       what: 'publish of a cached volume',
-      values: { 'p50 ms': percentile(cached, 0.5), 'p99 ms': percentile(cached, 0.99) },
-      atMost: { 'p50 ms': 3, 'p99 ms': 15 },
+      figures: [
+        { name: 'p50 ms', value: percentile(cached, 0.5), atMost: 3 },
+        { name: 'p99 ms', value: percentile(cached, 0.99), atMost: 15 },
+      ],
     },
     {
+      table: TABLE,
       what: 'first publish of 64 MiB',
-      values: { 'median ms': percentile(one, 0.5) },
-      atMost: {},
+      figures: [{ name: 'median ms', value: percentile(one, 0.5) }],
     },
     {
+      table: TABLE,
       what: `${AT_ONCE} first publishes of it at once`,
-      values: {
-        'median ms': percentile(many, 0.5),
-        'x of one': percentile(many, 0.5) / percentile(one, 0.5),
-      },
-      atMost: { 'x of one': 1.2 },
+      figures: [
+        { name: 'median ms', value: percentile(many, 0.5) },
+        // One, and a byte or two of an empty config.
+        { name: 'times downloaded', value: Math.max(...downloads), atMost: 1.001 },
+        { name: 'x of one', value: percentile(many, 0.5) / percentile(one, 0.5), atMost: 1.2 },
+      ],
     },
     {
+      table: TABLE,
       what: 'driver, start to registered',
-      values: { 'median ms': percentile(starts, 0.5) },
-      atMost: { 'median ms': 700 },
+      figures: [{ name: 'median ms', value: percentile(starts, 0.5), atMost: 700 }],
     },
     {
+      table: TABLE,
       what: 'driver, resident memory',
-      values: { 'idle MB': idle.now, 'peak MB': peak },
-      atMost: { 'idle MB': 110, 'peak MB': 200 },
+      figures: [
+        { name: 'idle MB', value: idle.now, atMost: 110 },
+        { name: 'peak MB', value: peak, atMost: 200 },
+      ],
     },
   ]
 }
@@ -105,4 +127,10 @@ async function publishAll(
   )
   await Promise.all(requests.map((request) => csi.nodeUnpublishVolume(request)))
   return took
+}
+
+/** How much of blobs the registry has sent so far. */
+function blobBytesSent({ requests }: TestRegistry): number {
+  const blobs = requests.filter(({ method, path }) => method === 'GET' && path.includes('/blobs/'))
+  return blobs.reduce((sum, { bytesSent }) => sum + bytesSent, 0)
 }

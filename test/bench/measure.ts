@@ -1,18 +1,16 @@
 import { readFile } from 'node:fs/promises'
 
-/** One row of the table: what was measured, and what must be reached. */
-export interface Row {
-  readonly what: string
-  /** By name, e.g. `{ "p50 ms": 1.2 }`. */
-  readonly values: Readonly<Record<string, number>>
-  /** Upper bounds by the same names. */
-  readonly atMost: Readonly<Record<string, number>>
-}
-
 /** The value below which `share` (0 to 1) of the samples lie. */
 export function percentile(samples: readonly number[], share: number): number {
   const sorted = [...samples].sort((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+}
+
+/** The middle of the samples, or the mean of the two that are nearest to it. */
+export function median(samples: readonly number[]): number {
+  const sorted = [...samples].sort((a, b) => a - b)
+  const half = (sorted.length - 1) / 2
+  return ((sorted[Math.floor(half)] ?? Number.NaN) + (sorted[Math.ceil(half)] ?? Number.NaN)) / 2
 }
 
 /** Runs work and says how many milliseconds it took. */
@@ -37,43 +35,4 @@ export async function memoryMb(pid: number): Promise<{ now: number; peak: number
   const text = await readFile(`/proc/${pid}/status`, 'utf8')
   const kilobytes = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1])
   return { now: (kilobytes('VmRSS') * 1024) / 1e6, peak: (kilobytes('VmHWM') * 1024) / 1e6 }
-}
-
-/** Writes the rows as a table for people. */
-export function formatTable(rows: readonly Row[]): string {
-  const lines = rows.flatMap(({ what, values, atMost }) =>
-    Object.entries(values).map(([name, value], index) => {
-      const bound = atMost[name]
-      const verdict = bound === undefined ? '' : value <= bound ? 'reached' : 'MISSED'
-      return [
-        index === 0 ? what : '',
-        name,
-        value.toFixed(value < 10 ? 2 : 0),
-        bound === undefined ? '' : `<= ${bound}`,
-        verdict,
-      ]
-    }),
-  )
-  const head = ['what', 'figure', 'measured', 'must be', '']
-  const widths = head.map((title, column) =>
-    Math.max(title.length, ...lines.map((line) => line[column]?.length ?? 0)),
-  )
-  return [head, ...lines]
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
-}
-
-/** The figures that miss their bound, e.g. `start to ready: driver ms 812 > 700`. */
-export function missed(rows: readonly Row[]): string[] {
-  return rows.flatMap(({ what, values, atMost }) =>
-    Object.entries(atMost).flatMap(([name, bound]) => {
-      const value = values[name]
-      return value !== undefined && value <= bound ? [] : [`${what}: ${name} ${value} > ${bound}`]
-    }),
-  )
 }

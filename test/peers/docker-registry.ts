@@ -22,11 +22,12 @@ export interface DockerRegistry extends AsyncDisposable {
 /**
  * Starts Debian's docker-registry with a storage directory of its own.
  *
+ * @param options.storage where it is to store instead; the caller removes that
  * @param options.auth whether it wants {@link USER} (basic authentication)
  * @see https://distribution.github.io/distribution/about/configuration/
  */
 export async function startDockerRegistry(
-  options: { readonly auth?: boolean } = {},
+  options: { readonly auth?: boolean; readonly storage?: string } = {},
 ): Promise<DockerRegistry> {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await temporaryDirectory())
@@ -36,7 +37,7 @@ export async function startDockerRegistry(
   const config = {
     version: '0.1',
     log: { level: 'info', formatter: 'text' },
-    storage: { filesystem: { rootdirectory: directory.file('storage') } },
+    storage: { filesystem: { rootdirectory: options.storage ?? directory.file('storage') } },
     http: { addr: '127.0.0.1:0' },
     ...(options.auth === true && { auth: { htpasswd: { realm: 'test', path: htpasswd } } }),
   }

@@ -1,0 +1,85 @@
+import { join } from 'node:path'
+import type { TestDriver, TestNode } from '../../support/driver.ts'
+import type { PublishRequest } from '../../support/kubelet.ts'
+import type { ChildProcess, OutputLine } from '../../support/process.ts'
+import { cpuMs, memoryMb, timed } from '../measure.ts'
+import type { Lap } from '../stopwatch.ts'
+
+/** A driver process, as deployed but for a meter of its event loop. Disposing kills it. */
+export interface MeasuredDriver extends AsyncDisposable {
+  readonly pid: number
+  /** Publishes an artifact for one more pod, and says what that took the driver, from the call to the answer. */
+  publish(reference: string): Promise<Published>
+}
+
+/** A volume that is mounted. Disposing unpublishes it. */
+export interface Published extends AsyncDisposable {
+  readonly lap: Lap
+  /** Where a pod would see it. */
+  readonly path: string
+}
+
+// No pull here may end because the caller went away.
+const DEADLINE_MS = 600_000
+
+/** Loads the meter before the driver. */
+export const METERED = {
+  NODE_OPTIONS: `--import=${new URL('../event-loop-meter.ts', import.meta.url).href}`,
+} as const
+
+/** Starts it with a store of its own below a directory: what is there already is used. */
+export async function startMeasuredDriver(
+  node: TestNode,
+  options: {
+    readonly env: Readonly<Record<string, string>>
+    readonly directory: string
+  },
+): Promise<MeasuredDriver> {
+  const driver = await node.startDriver({
+    env: { ...options.env, ...METERED },
+    args: ['--store-directory', join(options.directory, 'store')],
+  })
+  const { pid } = driver.process
+  return {
+    pid,
+    publish: async (reference) => {
+      const request = await node.request(nextPod(), reference)
+      await readEventLoop(driver.process)
+      const cpuBefore = await cpuMs(pid)
+      const seconds = await timeToPublish(driver, request)
+      const cpu = (await cpuMs(pid)) - cpuBefore
+      const eventLoop = await readEventLoop(driver.process)
+      const { peak } = await memoryMb(pid)
+      return {
+        lap: { seconds, cpuSeconds: cpu / 1_000, peakMb: peak, eventLoop },
+        path: request.target_path,
+        [Symbol.asyncDispose]: async () => {
+          await driver.csi.nodeUnpublishVolume(request, { deadlineMs: DEADLINE_MS })
+        },
+      }
+    },
+    [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
+  }
+}
+
+let pods = 0
+
+function nextPod(): string {
+  pods += 1
+  return `pod-${pods}`
+}
+
+async function timeToPublish({ csi }: TestDriver, request: PublishRequest): Promise<number> {
+  const ms = await timed(() => csi.nodePublishVolume(request, { deadlineMs: DEADLINE_MS }))
+  return ms / 1_000
+}
+
+/** What the meter measured since it was last read. */
+async function readEventLoop(process: ChildProcess): Promise<{ p99Ms: number; maxMs: number }> {
+  const isMeter = ({ json }: OutputLine) => json?.['msg'] === 'event loop delay'
+  const read = process.lines.filter(isMeter).length
+  const next = process.waitForLine((line) => isMeter(line) && line.json?.['count'] === read + 1)
+  process.kill('SIGUSR2')
+  const { json } = await next
+  return { p99Ms: Number(json?.['p99Ms']), maxMs: Number(json?.['maxMs']) }
+}
