@@ -60,17 +60,18 @@ export const DAEMONS = [
  * @throws when a part does not start, with the end of its log
  */
 export async function up(places: Places, options: UpOptions): Promise<void> {
+  if (process.getuid?.() !== 0) throw new Error('Cannot start a cluster: that takes root')
   const step = timed(options.log)
   await step('old state removed', () => down(places))
   await refuseOtherKubelet()
   const installed = await step('Debian packages', installDebianPackages)
   if (installed.length > 0) options.log(`installed ${installed.join(', ')}`)
   const bin = await step('Kubernetes binaries', () =>
-    buildGoTools(`kubernetes-${options.kubernetes}` satisfies GoModule),
+    buildGoTools(`kubernetes-${options.kubernetes}` satisfies GoModule, options.log),
   )
   await step('cert-manager binaries', async () => {
-    await buildGoTools('cert-manager')
-    await buildGoTools('cainjector')
+    await buildGoTools('cert-manager', options.log)
+    await buildGoTools('cainjector', options.log)
   })
   await mkdir(places.etc, { recursive: true })
   await mkdir(places.run, { recursive: true })

@@ -23,11 +23,16 @@ const BUILD_TIMEOUT_MS = 40 * 60_000
  * Builds the programs of a Go module, or finds what was built of the same sources and versions, and gives the directory they are in.
  * It is kept in the user's cache directory.
  *
+ * @param log hears when something has to be compiled: that may take minutes
  * @throws when they do not build, with what the compiler said
  */
-export async function buildGo(build: GoBuild): Promise<string> {
+export async function buildGo(
+  build: GoBuild,
+  log: (line: string) => void = () => {},
+): Promise<string> {
   const built = cacheDirectory('bin', `${build.name}-${await keyOf(build)}`)
   if (await exists(built)) return built
+  log(`compiling ${build.name}, once`)
   // Under another name until it is complete: two runs may build at once.
   const building = `${built}.${randomUUID()}`
   await mkdir(building, { recursive: true })

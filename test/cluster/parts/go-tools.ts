@@ -34,15 +34,20 @@ export type GoModule = keyof typeof MODULES
 /**
  * Builds the programs of a module, or finds what was built of the same versions, and gives their directory.
  *
+ * @param log hears when something has to be compiled: Kubernetes takes five minutes on two cores
  * @throws when they do not build, with what the compiler said
  */
-export async function buildGoTools(module: GoModule): Promise<string> {
-  return buildGo({
+export async function buildGoTools(
+  module: GoModule,
+  log?: (line: string) => void,
+): Promise<string> {
+  const build = {
     name: module,
     directory: moduleDirectory(module),
     packages: MODULES[module].packages,
     linkerFlags: await linkerFlags(module),
-  })
+  }
+  return buildGo(build, log)
 }
 
 /** The version of a module's main requirement, e.g. `v1.36.3`. */

@@ -34,16 +34,17 @@ test('a pull that takes longer than the kubelet waits ends in a running pod, dow
   expect(await kubectl.run('describe', 'pod', 'slow')).toContain(
     'Still pulling "ghcr.io/acme/slow:v1"',
   )
-  const sent = registry.requests.map((request) =>
-    request.path.startsWith('/v2/acme/slow/blobs/') ? request.bytesSent : 0,
-  )
-  expect(sent.reduce((sum, bytes) => sum + bytes, 0)).toBe(SIZE)
+  expect(bytesSent(registry, 'slow')).toBe(SIZE)
 })
 
 test('deleting a pod in the middle of its pull leaves nothing', async () => {
   await using registry = await startNodeRegistry('ghcr.io')
   loadModel(registry, 'endless')
-  using gate = registry.hold({ path: '/v2/acme/endless/blobs/*', afterBytes: SIZE / 2 })
+  // It takes twenty minutes.
+  registry.fault(
+    { path: '/v2/acme/endless/blobs/*' },
+    { kind: 'throttle', bytesPerSecond: Math.floor(SIZE / 1200) },
+  )
   await using scenario = await openScenario('endless')
   const { kubectl } = scenario
   const before = await leases()
@@ -52,7 +53,10 @@ test('deleting a pod in the middle of its pull leaves nothing', async () => {
       annotations: { 'oras.land/artifacts': '/model: ghcr.io/acme/endless:v1' },
     }),
   ])
-  await gate.arrived
+  await poll(() => bytesSent(registry, 'endless') > 0, {
+    deadlineMs: 60_000,
+    what: 'the download to begin',
+  })
   const pod = await kubectl.get('pod', 'endless')
   expect((await leases()).length).toBe(before.length + 1)
 
@@ -69,10 +73,19 @@ test('deleting a pod in the middle of its pull leaves nothing', async () => {
   )
   const mounts = await readMounts()
   expect(mounts.filter(({ mountPoint }) => mountPoint.includes(pod.metadata.uid))).toEqual([])
+  expect(bytesSent(registry, 'endless')).toBeLessThan(SIZE)
 })
 
 function loadModel(registry: TestRegistry, name: string): void {
   const digest = registry.addBlob(`acme/${name}`, generatedContent(SIZE, name.length))
   const layer = { title: 'model.bin', digest, size: SIZE }
   load(registry, `acme/${name}:v1`, artifact({ layers: [layer] }))
+}
+
+/** How much of the blobs of a repository the registry has sent so far. */
+function bytesSent(registry: TestRegistry, name: string): number {
+  const requests = registry.requests.filter(({ path }) =>
+    path.startsWith(`/v2/acme/${name}/blobs/`),
+  )
+  return requests.reduce((sum, request) => sum + request.bytesSent, 0)
 }
