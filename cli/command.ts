@@ -1,3 +1,5 @@
+import { type FlagTable, type FlagValues, parseFlags } from '../common/flags.ts'
+
 /** What a command reads and writes; never the process itself, so that tests see all of it. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -24,4 +26,26 @@ export interface Command {
    * @throws anything for what kept it from answering; `main.ts` writes the message and exits with 2
    */
   run(args: readonly string[], io: Io): Promise<number>
+}
+
+/** Makes a command of its flags and of what it does with them; `--help` is answered here. */
+export function createCommand<const F extends FlagTable>(command: {
+  readonly summary: string
+  /** The first line of the help text, e.g. `oras-csi preview -f FILE [--diff]`. */
+  readonly usage: string
+  readonly flags: F
+  /** How many arguments without a dash are wanted; default 0. */
+  readonly positionals?: number
+  readonly run: (values: FlagValues<F>, positionals: readonly string[], io: Io) => Promise<number>
+}): Command {
+  const { summary, usage, flags, positionals = 0 } = command
+  return {
+    summary,
+    async run(args, io) {
+      const parsed = parseFlags({ usage, flags, positionals, argv: args, env: io.env })
+      if (!parsed.help) return command.run(parsed.values, parsed.positionals, io)
+      io.stdout(parsed.text)
+      return 0
+    },
+  }
 }

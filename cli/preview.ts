@@ -1,9 +1,9 @@
 import { ANNOTATION_PREFIX } from '../common/composition/composition.ts'
 import { CodedError, isCodedError } from '../common/errors.ts'
-import { bool, parseFlags, text } from '../common/flags.ts'
+import { bool, text } from '../common/flags.ts'
 import { type JsonObject, objectAt } from '../webhook/json.ts'
 import { mutate } from '../webhook/mutate.ts'
-import type { Command, Io } from './command.ts'
+import { createCommand, type Io } from './command.ts'
 import { formatManifest, readManifestFile } from './manifest-file.ts'
 import { unifiedDiff } from './unified-diff.ts'
 import { readWorkload, type Workload } from './workload.ts'
@@ -19,20 +19,11 @@ const FLAGS = {
  *
  * Exit code 1 when something would be denied; what would not is shown all the same.
  */
-export const preview: Command = {
+export const preview = createCommand({
   summary: 'show a pod or workload as the webhook would make it',
-  async run(args, io) {
-    const flags = parseFlags({
-      usage: 'oras-csi preview -f FILE [--diff]',
-      flags: FLAGS,
-      argv: args,
-      env: io.env,
-    })
-    if (flags.help) {
-      io.stdout(flags.text)
-      return 0
-    }
-    const { file, diff } = flags.values
+  usage: 'oras-csi preview -f FILE [--diff]',
+  flags: FLAGS,
+  async run({ file, diff }, _, io) {
     const { name, objects } = await readManifestFile(file, io.readStdin)
     if (!objects.some((object) => readWorkload(object) !== undefined)) {
       throw new CodedError(
@@ -45,7 +36,7 @@ export const preview: Command = {
     io.stdout(parts.join(diff ? '' : '---\n'))
     return shown.includes(undefined) ? 1 : 0
   },
-}
+})
 
 interface Options {
   readonly file: string

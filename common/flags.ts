@@ -14,6 +14,8 @@ export interface Flag<T> {
   readonly default?: string
   /** An environment variable that stands in when the flag is not given. */
   readonly env?: string
+  /** It may be given several times, and its value is the list of all; empty when it is not given. Has neither default nor `env`. */
+  readonly repeatable?: true
   /** Turns the text into a value; throws INVALID or any error with a message that completes "Invalid --name: ". */
   readonly parse: (text: string) => T
 }
@@ -23,7 +25,11 @@ export type FlagTable = Readonly<Record<string, Flag<unknown>>>
 
 /** The values of a {@link FlagTable}, under the same names. */
 export type FlagValues<F extends FlagTable> = {
-  readonly [K in keyof F]: F[K] extends Flag<infer T> ? T : never
+  readonly [K in keyof F]: F[K] extends Flag<infer T>
+    ? F[K] extends { readonly repeatable: true }
+      ? readonly T[]
+      : T
+    : never
 }
 
 /** What the command line asks for: help, or a run with these values. */
@@ -67,7 +73,7 @@ export function parseFlags<const F extends FlagTable>(options: {
     allowPositionals: true,
     tokens: true,
   })
-  const given = new Map<string, string>()
+  const given = new Map<string, string[]>()
   const positionals: string[] = []
   for (const token of tokens) {
     if (token.kind === 'positional') positionals.push(token.value)
@@ -85,7 +91,7 @@ export function parseFlags<const F extends FlagTable>(options: {
     if (!isBoolean(flag) && (token.value === undefined || token.value === '')) {
       throw new CodedError('INVALID', `Missing value: expected --${token.name} ${flag.value}`)
     }
-    given.set(token.name, token.value ?? 'true')
+    given.set(token.name, [...(given.get(token.name) ?? []), token.value ?? 'true'])
   }
   const wanted = options.positionals ?? 0
   if (positionals.length !== wanted) {
@@ -98,7 +104,12 @@ export function parseFlags<const F extends FlagTable>(options: {
   for (const name of names) {
     const flag = flags[name]
     if (flag === undefined) continue
-    const text = given.get(name) ?? envValue(flag, env) ?? flag.default
+    const texts = given.get(name) ?? []
+    if (flag.repeatable) {
+      values[name] = texts.map((text) => parseValue(name, flag, text))
+      continue
+    }
+    const text = texts.at(-1) ?? envValue(flag, env) ?? flag.default
     if (text === undefined) {
       if (isBoolean(flag)) {
         values[name] = flag.parse('false')
@@ -137,6 +148,7 @@ function helpText(usage: string, flags: FlagTable): string {
     const notes = [
       ...(flag.default !== undefined && flag.default !== '' ? [`default ${flag.default}`] : []),
       ...(flag.env === undefined ? [] : [`or $${flag.env}`]),
+      ...(flag.repeatable ? ['may be repeated'] : []),
     ]
     return [left, flag.doc + (notes.length === 0 ? '' : ` (${notes.join(', ')})`)] as const
   })
@@ -152,6 +164,11 @@ function helpText(usage: string, flags: FlagTable): string {
 
 /** Any text. */
 export const text = (value: string): string => value
+
+/** What another parser reads, or undefined when it is not given; for flags whose default is the empty text. */
+export function optional<T>(parse: (value: string) => T): (value: string) => T | undefined {
+  return (value) => (value === '' ? undefined : parse(value))
+}
 
 /** `true` or `false`. */
 export function bool(value: string): boolean {
@@ -182,6 +199,33 @@ export function integer(minimum: number, maximum: number): (value: string) => nu
       throw new CodedError('INVALID', `expected a whole number from ${minimum} to ${maximum}`)
     }
     return number
+  }
+}
+
+const UNITS_BYTES: Readonly<Record<string, number>> = {
+  '': 1,
+  Ki: 1024,
+  Mi: 1024 ** 2,
+  Gi: 1024 ** 3,
+  Ti: 1024 ** 4,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+}
+
+/** A number of bytes as Kubernetes writes quantities, e.g. `100Gi`, `500M` or `4096`, within bounds, both included. */
+export function byteCount(minimum: number, maximum: number): (value: string) => number {
+  return (value) => {
+    const match = /^([0-9]+(?:\.[0-9]+)?)(Ki|Mi|Gi|Ti|k|M|G|T|)$/.exec(value)
+    const bytes = Number(match?.[1]) * (UNITS_BYTES[match?.[2] ?? ''] ?? Number.NaN)
+    if (!(Number.isInteger(bytes) && bytes >= minimum && bytes <= maximum)) {
+      throw new CodedError(
+        'INVALID',
+        `expected bytes from ${minimum} to ${maximum}, as a number and perhaps a unit, e.g. "100Gi" or "500M"`,
+      )
+    }
+    return bytes
   }
 }
 

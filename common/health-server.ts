@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { ListenAddress } from './flags.ts'
 import { listenOn, portOf } from './listening.ts'
+import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts'
 
 /** Answers probes in plain HTTP, on another port than admission. */
 export interface HealthServer extends AsyncDisposable {
@@ -9,18 +10,28 @@ export interface HealthServer extends AsyncDisposable {
 }
 
 /**
- * Starts to serve `GET /livez` (200 while the process answers at all) and `GET /readyz` (200 or 503).
+ * Starts to serve `GET /livez` (200 while the process answers at all), `GET /readyz` (200 or 503) and, for a service that has some, `GET /metrics`.
  *
  * @param options.notReady why the service is not ready, e.g. `draining`; undefined when it is
  */
 export async function startHealthServer(options: {
   readonly listen: ListenAddress
   readonly notReady: () => string | undefined
+  readonly metrics?: Pick<Metrics, 'text'>
 }): Promise<HealthServer> {
+  const { notReady, metrics } = options
+  const answer = async (path: string | undefined) => {
+    if (path === '/metrics' && metrics !== undefined) {
+      return { status: 200, type: METRICS_CONTENT_TYPE, text: await metrics.text() }
+    }
+    const { status, text } = probe(path, notReady)
+    return { status, type: 'text/plain; charset=utf-8', text: `${text}\n` }
+  }
   const server = createServer((request, response) => {
-    const { status, text } = probe(request.url?.split('?', 1)[0], options.notReady)
-    response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' })
-    response.end(`${text}\n`)
+    void answer(request.url?.split('?', 1)[0]).then(({ status, type, text }) => {
+      response.writeHead(status, { 'content-type': type })
+      response.end(text)
+    })
     request.resume()
   })
   const port = await listenOn(options.listen, async (address) => {

@@ -1,4 +1,4 @@
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { DRIVER_NAME } from '../common/composition/composition.ts'
 import type { CodedError } from '../common/errors.ts'
 import type { ListenAddress } from '../common/flags.ts'
@@ -13,16 +13,28 @@ import { registrationService } from './csi/registration.ts'
 import { loadService } from './csi/services.ts'
 import { serveOnSocket } from './csi/socket-server.ts'
 import { hasMountSetattr } from './linux/mount.ts'
-import { removeTreeInThread } from './linux/remove-tree-thread.ts'
+import { createTreeRemover } from './linux/remove-tree-thread.ts'
+import { createDriverMetrics } from './metrics/driver-metrics.ts'
+import { observePublisher } from './metrics/observed-publisher.ts'
+import { observePuller } from './metrics/observed-puller.ts'
+import { addProcessMetrics } from './metrics/process-metrics.ts'
+import { addStoreMetrics } from './metrics/store-metrics.ts'
+import { type ConnectionLimits, createDownloadThreads } from './pull/download/download-threads.ts'
+import { createManifestParser } from './pull/manifest-parser.ts'
+import type { PullLimits } from './pull/pull-limits.ts'
 import { createPuller } from './pull/puller.ts'
 import { createTreeWorkers } from './pull/tree-workers.ts'
+import { createViewMaker } from './pull/view-maker.ts'
+import { createEvictor } from './store/eviction/evictor.ts'
+import type { Marks } from './store/eviction/goals.ts'
+import { startHousekeeping } from './store/eviction/housekeeping.ts'
 import { openStore, readBootId, type Store } from './store/store.ts'
 import { createCloneMounter, createStagedMounter } from './volume/linux-mounter.ts'
 import type { Mounter } from './volume/mounter.ts'
-import { readMounts } from './volume/mountinfo.ts'
 import { createPublisher } from './volume/publisher.ts'
 import { recoverLeases } from './volume/recover.ts'
 import { createRegistryConsent } from './volume/registry-consent.ts'
+import { createStoreMounts } from './volume/store-mounts.ts'
 
 /** What a node driver is told at its start. */
 export interface DriverConfig {
@@ -38,9 +50,15 @@ export interface DriverConfig {
   readonly hostsDirectory: string
   readonly healthListen: ListenAddress
   readonly maxDownloads: number
+  readonly downloadThreads: number
+  readonly connections: ConnectionLimits
   readonly treeWorkers: number
   /** How long a pull goes on when no call waits for it. */
   readonly pullLingerMs: number
+  /** What a pull may cost. */
+  readonly limits: PullLimits
+  /** How much of the disk is kept for what no pod uses. */
+  readonly eviction: { readonly marks: Marks; readonly intervalMs: number }
 }
 
 /** A node driver that serves. The disposal ends calls and removes the sockets, and leaves every mount alone. */
@@ -64,21 +82,30 @@ export async function startDriver(
   let state = 'starting'
   const { promise: failed, resolve: fail } = Promise.withResolvers<CodedError>()
 
+  const { metrics, observer } = createDriverMetrics({
+    version: config.version,
+    onError: (error) => log.warn({ error }, 'cannot read a metric'),
+  })
+  stack.use(addProcessMetrics(metrics))
+
   // Health first: a driver that waits for the store is alive, and says why it is not ready.
   const health = stack.use(
     await startHealthServer({
       listen: config.healthListen,
       notReady: () => (state === 'ready' ? undefined : state),
+      metrics,
     }),
   )
+  const storeMounts = createStoreMounts(config.storeDirectory)
+  const remover = stack.use(createTreeRemover())
   const store = stack.use(
     await openStore({
       directory: config.storeDirectory,
       bootId: await readBootId(),
       log,
       signal,
-      isMounted: isMountedFrom,
-      removeTree: removeTreeInThread,
+      isMounted: async (path) => storeMounts.show(path),
+      removeTree: remover.remove,
       onWait: () => {
         state = 'waiting for another driver to leave the store'
         log.info({ directory: config.storeDirectory }, state)
@@ -87,26 +114,69 @@ export async function startDriver(
   )
   const mounter = await buildMounter(store, stack)
   await recoverLeases({ store, mounter, log })
+  const evictor = stack.use(
+    createEvictor({
+      ...{ store, log, signal: stopping.signal },
+      limits: { ...config.eviction.marks, ...config.limits.tree },
+      mountedKeys: storeMounts.keys,
+      onEvicted: observer.evicted,
+    }),
+  )
+  addStoreMetrics(metrics, { store, evictor, countMounts: storeMounts.count })
 
   const hosts = createHosts({
     directory: config.hostsDirectory,
     warn: (message) => log.warn({ directory: config.hostsDirectory }, message),
   })
-  const source = stack.use(createRegistrySource({ hosts }))
+  const source = stack.use(
+    createRegistrySource({
+      hosts,
+      idleTimeoutMs: config.limits.stallMs,
+      maxManifestBytes: config.limits.manifest.bytes,
+    }),
+  )
+  const downloadThreads = stack.use(
+    createDownloadThreads({
+      ...{ source, log },
+      size: config.downloadThreads,
+      connections: config.connections,
+      idleTimeoutMs: config.limits.stallMs,
+    }),
+  )
   const treeWorkers = stack.use(createTreeWorkers({ size: config.treeWorkers, log }))
   const puller = stack.use(
     createPuller({
-      ...{ store, source, treeWorkers, log },
+      ...{ store, source, downloadThreads, treeWorkers, log },
       platform: nodePlatform(),
       maxDownloads: config.maxDownloads,
       lingerMs: config.pullLingerMs,
+      limits: config.limits,
+      ...{ evictor, observer },
     }),
   )
-  const publisher = createPublisher({
-    ...{ store, puller, mounter, log },
-    policy: createRegistryConsent(hosts),
-    kubeletDirectory: config.kubeletDirectory,
-  })
+  const viewMaker = stack.use(
+    createViewMaker({
+      ...{ store, treeWorkers, log },
+      limits: config.limits.tree,
+      lingerMs: config.pullLingerMs,
+    }),
+  )
+  const publisher = observePublisher(
+    createPublisher({
+      ...{ store, viewMaker, mounter, log },
+      puller: observePuller(puller, observer),
+      policy: createRegistryConsent(hosts),
+      kubeletDirectory: config.kubeletDirectory,
+    }),
+    { observer, onOutOfSpace: () => void evictor.relieve() },
+  )
+  stack.use(
+    startHousekeeping({
+      ...{ store, evictor, log },
+      parseManifest: createManifestParser(config.limits.manifest),
+      intervalMs: config.eviction.intervalMs,
+    }),
+  )
 
   const calls = { log, stopping: stopping.signal }
   stack.use(
@@ -157,9 +227,4 @@ export async function startDriver(
 async function buildMounter(store: Store, stack: AsyncDisposableStack): Promise<Mounter> {
   if (hasMountSetattr()) return createCloneMounter()
   return stack.use(createStagedMounter(await store.makeStaging()))
-}
-
-/** mountinfo names a mount's root within its file system, so only the end of the store's path can be compared; entries have random names. */
-async function isMountedFrom(entry: string): Promise<boolean> {
-  return readMounts().some(({ root }) => `${root}/`.includes(`/trash/${basename(entry)}/`))
 }

@@ -7,6 +7,8 @@ import { durationMs, integer, listenAddress, text } from '../common/flags.ts'
 import { runService } from '../common/service.ts'
 import { socketPath } from './csi/socket-path.ts'
 import { type Driver, startDriver } from './driver.ts'
+import { EVICTION_FLAGS, marksOf } from './eviction-flags.ts'
+import { LIMIT_FLAGS, limitsOf } from './limit-flags.ts'
 
 const FLAGS = {
   'node-id': {
@@ -43,14 +45,39 @@ const FLAGS = {
   },
   'health-listen': {
     value: '[HOST]:PORT',
-    doc: 'where /livez and /readyz are served, over plain HTTP',
+    doc: 'where /livez, /readyz and /metrics are served, over plain HTTP',
     default: ':9081',
     parse: listenAddress,
   },
   'max-downloads': {
     value: 'COUNT',
     doc: 'how many blobs are downloaded at once',
-    default: '4',
+    // Registries limit a connection; of small blobs, each has one.
+    default: '8',
+    parse: integer(1, 64),
+  },
+  'download-threads': {
+    value: 'COUNT',
+    doc: 'how many threads download large blobs; more than one helps on a link faster than a core can hash',
+    default: '2',
+    parse: integer(1, 16),
+  },
+  'max-connections': {
+    value: 'COUNT',
+    doc: 'how many connections downloads may have, together',
+    default: '32',
+    parse: integer(1, 1024),
+  },
+  'max-connections-per-registry': {
+    value: 'COUNT',
+    doc: 'how many connections downloads from one registry may have, together',
+    default: '16',
+    parse: integer(1, 1024),
+  },
+  'max-connections-per-blob': {
+    value: 'COUNT',
+    doc: 'how many connections the download of one large blob may have; 1 never asks for a range',
+    default: '8',
     parse: integer(1, 64),
   },
   'tree-workers': {
@@ -65,6 +92,8 @@ const FLAGS = {
     default: '5m',
     parse: durationMs,
   },
+  ...LIMIT_FLAGS,
+  ...EVICTION_FLAGS,
 } as const
 
 await runService({
@@ -86,8 +115,16 @@ await runService({
         hostsDirectory: values['hosts-directory'],
         healthListen: values['health-listen'],
         maxDownloads: values['max-downloads'],
+        downloadThreads: values['download-threads'],
+        connections: {
+          total: values['max-connections'],
+          perRegistry: values['max-connections-per-registry'],
+          perBlob: values['max-connections-per-blob'],
+        },
         treeWorkers: values['tree-workers'],
         pullLingerMs: values['pull-linger'],
+        limits: limitsOf(values),
+        eviction: { marks: marksOf(values), intervalMs: values['eviction-interval'] },
       },
       edge,
     )

@@ -1,10 +1,11 @@
 import { attributeBytes } from '../common/composition/attributes.ts'
-import { ANNOTATIONS, type Composition, type Entry } from '../common/composition/composition.ts'
+import { ANNOTATIONS, type Composition } from '../common/composition/composition.ts'
 import { warning } from '../common/composition/warning.ts'
 import { CodedError } from '../common/errors.ts'
 import { MESH_SIDECARS, selectContainers } from './container-selection.ts'
 import { type JsonObject, objectAt, objectsAt, textAt } from './json.ts'
 import { mountJson, mountWarnings, type PlannedMount, planMounts } from './mount-plan.ts'
+import { type Placement, placeEntries } from './placement.ts'
 import { type ContainerList, type PodFacts, readPod } from './pod.ts'
 import { compareVolume } from './present-volume.ts'
 import { defaultPullSecret } from './pull-secret.ts'
@@ -51,8 +52,9 @@ export function compose(
     )
   }
   const secret = defaultPullSecret(entries, facts.imagePullSecrets)
-  const volumes = planVolumes(entries, secret.name)
-  const mounts = planAllMounts(entries, volumes, facts, options.sidecars ?? MESH_SIDECARS)
+  const placements = placeEntries(entries)
+  const volumes = planVolumes(placements, secret.name)
+  const mounts = planAllMounts(placements, volumes, facts, options.sidecars ?? MESH_SIDECARS)
   const used = volumes.filter(({ name }) => mounts.some(({ volume }) => volume === name))
   const warnings = [
     ...composition.warnings,
@@ -69,15 +71,15 @@ export function compose(
 }
 
 function planAllMounts(
-  entries: readonly Entry[],
+  placements: readonly Placement[],
   volumes: readonly PlannedVolume[],
   facts: PodFacts,
   sidecars: readonly string[],
 ): readonly PlannedMount[] {
-  const wanted = entries.map((entry) => ({
-    entry,
-    volume: volumes.find((volume) => volume.entries.includes(entry))?.name ?? '',
-    containers: new Set(selectContainers(entry, facts.containers, sidecars)),
+  const wanted = placements.map((placement) => ({
+    placement,
+    volume: volumes.find((volume) => volume.placements.includes(placement))?.name ?? '',
+    containers: new Set(selectContainers(placement, facts.containers, sidecars)),
   }))
   return facts.containers.flatMap((container) =>
     planMounts(

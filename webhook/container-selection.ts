@@ -1,9 +1,7 @@
 import { invalidAt } from '../common/composition/annotation-value.ts'
 import type { ContainerSelector, Entry } from '../common/composition/composition.ts'
-import {
-  formatContainerSelector,
-  matchesPattern,
-} from '../common/composition/container-selector.ts'
+import { formatContainerSelector } from '../common/composition/container-selector.ts'
+import { matchesStarGlob } from '../common/composition/star-glob.ts'
 import { didYouMean } from '../common/suggest.ts'
 import type { Container } from './pod.ts'
 
@@ -18,7 +16,7 @@ export const MESH_SIDECARS: readonly string[] = ['istio-proxy', 'linkerd-proxy']
  * @throws INVALID when a selector matches nothing, listing the containers there are
  */
 export function selectContainers(
-  entry: Entry,
+  entry: Pick<Entry, 'place' | 'containers'>,
   containers: readonly Container[],
   sidecars: readonly string[],
 ): readonly Container[] {
@@ -33,7 +31,7 @@ export function selectContainers(
 }
 
 function selectDefault(
-  entry: Entry,
+  entry: Pick<Entry, 'place' | 'containers'>,
   containers: readonly Container[],
   sidecars: readonly string[],
 ): readonly Container[] {
@@ -49,10 +47,14 @@ function selectDefault(
 
 function matches(selector: ContainerSelector, container: Container): boolean {
   const list = selector.init ? 'initContainers' : 'containers'
-  return container.list === list && matchesPattern(selector.pattern, container.name)
+  return container.list === list && matchesStarGlob(selector.pattern, container.name)
 }
 
-function missing(entry: Entry, selector: ContainerSelector, containers: readonly Container[]) {
+function missing(
+  entry: Pick<Entry, 'place'>,
+  selector: ContainerSelector,
+  containers: readonly Container[],
+) {
   const text = formatContainerSelector(selector)
   const hint = didYouMean(
     text,

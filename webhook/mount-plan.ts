@@ -1,43 +1,45 @@
 import { invalidAt } from '../common/composition/annotation-value.ts'
-import type { Entry } from '../common/composition/composition.ts'
 import { isWithin } from '../common/composition/file-path.ts'
 import { warning } from '../common/composition/warning.ts'
 import type { JsonObject } from './json.ts'
+import type { Placement } from './placement.ts'
 import type { Container, Mount } from './pod.ts'
 
 /** One mount that a composition asks for in one container. */
 export interface PlannedMount {
   readonly container: Container
   readonly volume: string
-  readonly entry: Entry
+  readonly placement: Placement
   /** The container has it, from an earlier run. */
   readonly present: boolean
 }
 
 /** Writes the mount as it stands in `volumeMounts`. */
-export function mountJson({ volume, entry }: PlannedMount): JsonObject {
-  const { mountPath, subPath } = entry
+export function mountJson({ volume, placement }: PlannedMount): JsonObject {
+  const { mountPath, subPath } = placement
   return { name: volume, mountPath, readOnly: true, ...(subPath !== undefined && { subPath }) }
 }
 
 /**
  * Plans the mounts of one container.
  *
- * @param wanted entries and the volume of each, in the order written
+ * @param wanted placements and the volume of each, in the order written
  * @throws INVALID when a path is taken, by another mount or by another entry, or lies inside another entry's path
  */
 export function planMounts(
   container: Container,
-  wanted: readonly { readonly entry: Entry; readonly volume: string }[],
+  wanted: readonly { readonly placement: Placement; readonly volume: string }[],
 ): readonly PlannedMount[] {
-  for (const [index, { entry }] of wanted.entries()) {
-    for (const { entry: other } of wanted.slice(0, index)) checkApart(container, other, entry)
+  for (const [index, { placement }] of wanted.entries()) {
+    for (const { placement: other } of wanted.slice(0, index)) {
+      checkApart(container, other, placement)
+    }
   }
-  return wanted.map(({ entry, volume }) => ({
+  return wanted.map(({ placement, volume }) => ({
     container,
     volume,
-    entry,
-    present: isPresent(container, entry, volume),
+    placement,
+    present: isPresent(container, placement, volume),
   }))
 }
 
@@ -45,7 +47,7 @@ export function planMounts(
  * Tells of mounts that work only when a directory is there to mount them on: in a read-only one none can be made.
  */
 export function mountWarnings(mounts: readonly PlannedMount[]): readonly string[] {
-  return mounts.flatMap(({ container, entry: { mountPath } }) => {
+  return mounts.flatMap(({ container, placement: { mountPath } }) => {
     const others = container.mounts.filter((mount) => mount.mountPath !== mountPath)
     const inside = others
       .map((mount) => mount.mountPath)
@@ -63,12 +65,12 @@ export function mountWarnings(mounts: readonly PlannedMount[]): readonly string[
   })
 }
 
-function checkApart(container: Container, first: Entry, second: Entry): void {
+function checkApart(container: Container, first: Placement, second: Placement): void {
   const at = { path: second.place }
   if (first.mountPath === second.mountPath) {
     throw invalidAt(
       at,
-      `"${second.mountPath}" of container "${container.label}" is that of ${first.place} already; several artifacts at one mount path are not supported by this version yet`,
+      `"${second.mountPath}" of container "${container.label}" is that of ${first.place} already; artifacts at one mount path are one volume: expected the same "containers"`,
     )
   }
   for (const [inner, outer] of [
@@ -83,11 +85,11 @@ function checkApart(container: Container, first: Entry, second: Entry): void {
   }
 }
 
-function isPresent(container: Container, entry: Entry, volume: string): boolean {
-  const { mountPath, place } = entry
+function isPresent(container: Container, placement: Placement, volume: string): boolean {
+  const { mountPath, place } = placement
   const taken = container.mounts.find((mount) => mount.mountPath === mountPath)
   if (taken !== undefined) {
-    if (isSame(taken, entry, volume)) return true
+    if (isSame(taken, placement, volume)) return true
     throw invalidAt(
       { path: place },
       `container "${container.label}" mounts volume "${taken.volume}" at "${mountPath}" already; expected a free path`,
@@ -102,8 +104,6 @@ function isPresent(container: Container, entry: Entry, volume: string): boolean 
   return false
 }
 
-function isSame(mount: Mount, entry: Entry, volume: string): boolean {
-  return (
-    mount.volume === volume && mount.readOnly && mount.subPath === entry.subPath && !mount.expanded
-  )
+function isSame(mount: Mount, { subPath }: Placement, volume: string): boolean {
+  return mount.volume === volume && mount.readOnly && mount.subPath === subPath && !mount.expanded
 }

@@ -1,3 +1,4 @@
+import type { Source } from '../common/composition/composition.ts'
 import { formatReference } from '../common/oci/reference.ts'
 import type { PlannedMount } from './mount-plan.ts'
 import type { PlannedVolume } from './volume-plan.ts'
@@ -7,23 +8,28 @@ import type { PlannedVolume } from './volume-plan.ts'
  *
  *     {"volumes":[{"name":"oras-app","reference":"ghcr.io/acme/app:v1","mounts":[{"container":"java","mountPath":"/app"}]}]}
  *
- * The same composition and containers give the same text. It is never read back.
+ * A volume of several sources has `references`, in their order. The same composition and containers give the same text. It is never read back.
  */
 export function statusText(
   volumes: readonly PlannedVolume[],
   mounts: readonly PlannedMount[],
 ): string {
   return JSON.stringify({
-    volumes: volumes.map(({ name, source, secret }) => ({
+    volumes: volumes.map(({ name, sources, secret }) => ({
       name,
-      reference: formatReference(source.reference),
+      ...references(sources),
       ...(secret !== undefined && { secret }),
       mounts: mounts
         .filter(({ volume }) => volume === name)
-        .map(({ container, entry }) => ({
+        .map(({ container, placement }) => ({
           container: container.label,
-          mountPath: entry.mountPath,
+          mountPath: placement.mountPath,
         })),
     })),
   })
+}
+
+function references(sources: readonly Source[]): object {
+  const [first, ...others] = sources.map(({ reference }) => formatReference(reference))
+  return others.length === 0 ? { reference: first } : { references: [first, ...others] }
 }

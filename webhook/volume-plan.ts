@@ -1,7 +1,10 @@
+import { invalidAt } from '../common/composition/annotation-value.ts'
 import { encodeAttributes } from '../common/composition/attributes.ts'
-import { DRIVER_NAME, type Entry, type Source } from '../common/composition/composition.ts'
+import { DRIVER_NAME, type Source, type VolumeSpec } from '../common/composition/composition.ts'
+import { isCodedError } from '../common/errors.ts'
 import { formatReference } from '../common/oci/reference.ts'
 import type { JsonObject } from './json.ts'
+import type { Placement } from './placement.ts'
 import { nameVolumes } from './volume-name.ts'
 
 /** One volume that a composition asks for. */
@@ -9,9 +12,9 @@ export interface PlannedVolume {
   readonly name: string
   /** Where its first entry stands, for messages. */
   readonly place: string
-  readonly source: Source
-  /** The entries that mount it. */
-  readonly entries: readonly Entry[]
+  readonly sources: readonly Source[]
+  /** Where it is mounted. */
+  readonly placements: readonly Placement[]
   /** The secret is the pod's only imagePullSecret, not one that the annotations name. */
   readonly secretByDefault: boolean
   readonly secret?: string
@@ -19,30 +22,31 @@ export interface PlannedVolume {
 }
 
 /**
- * Sorts entries into volumes: the same source with the same secret is one volume, wherever it is mounted.
+ * Sorts placements into volumes: the same sources with the same secret are one volume, wherever it is mounted.
  *
  * Names and attributes depend on the annotations alone, so that they are the same when the webhook runs again.
  *
- * @param defaultSecret for entries that name none
+ * @param defaultSecret for those that name none
  * @throws INVALID when two volumes are given one name, or attributes pass their limit
  */
 export function planVolumes(
-  entries: readonly Entry[],
+  placements: readonly Placement[],
   defaultSecret: string | undefined,
 ): readonly PlannedVolume[] {
   const groups: Group[] = []
-  for (const entry of entries) {
-    const identity = identityOf(entry)
+  for (const placement of placements) {
+    const identity = identityOf(placement)
+    const { name } = placement
     const group = groups.find(
       (candidate) =>
         candidate.identity === identity &&
-        (entry.name === undefined || candidate.name === undefined || candidate.name === entry.name),
+        (name === undefined || candidate.name === undefined || candidate.name === name),
     )
     if (group === undefined) {
-      groups.push({ identity, first: entry, name: entry.name, entries: [entry] })
+      groups.push({ identity, first: placement, name, placements: [placement] })
     } else {
-      group.name ??= entry.name
-      group.entries.push(entry)
+      group.name ??= name
+      group.placements.push(placement)
     }
   }
   const names = nameVolumes(
@@ -71,32 +75,53 @@ export function volumeJson(volume: PlannedVolume): JsonObject {
 
 interface Group {
   readonly identity: string
-  readonly first: Entry
+  readonly first: Placement
   name: string | undefined
-  readonly entries: Entry[]
+  readonly placements: Placement[]
 }
 
-function identityOf({ reference, pullPolicy, pullSecret }: Entry): string {
-  return JSON.stringify([formatReference(reference), pullPolicy ?? null, pullSecret ?? null])
+function identityOf({ sources, pullSecret }: Placement): string {
+  const identities = sources.map(({ reference, pullPolicy, ...content }) => {
+    const identity = [formatReference(reference), pullPolicy ?? null, pullSecret ?? null]
+    // Alone where it is absent, so that names of volumes do not change with fields that come later.
+    return Object.keys(content).length > 0 ? [...identity, content] : identity
+  })
+  // As above, for volumes of one source.
+  return JSON.stringify(identities.length > 1 ? identities : identities[0])
 }
 
 function planned(group: Group, name: string, defaultSecret: string | undefined): PlannedVolume {
-  const { place, reference, pullPolicy, pullSecret } = group.first
-  const source = { reference, ...(pullPolicy !== undefined && { pullPolicy }) }
-  const subPaths = group.entries.map(({ subPath }) => subPath).filter((path) => path !== undefined)
+  const { place, pullSecret, sources } = group.first
+  const subPaths = group.placements
+    .map(({ subPath }) => subPath)
+    .filter((path) => path !== undefined)
   const secret = (pullSecret ?? defaultSecret) || undefined
   return {
     name,
     place,
-    source,
-    entries: group.entries,
+    sources,
+    placements: group.placements,
     secretByDefault: pullSecret === undefined,
     ...(secret !== undefined && { secret }),
-    attributes: encodeAttributes({
-      sources: [source],
+    attributes: encoded(place, {
+      sources,
       subPaths: [...new Set(subPaths)],
       plainHttp: false,
       insecure: false,
     }),
   }
+}
+
+/** Says for which entry the attributes are too many. */
+function encoded(place: string, volume: VolumeSpec): Readonly<Record<string, string>> {
+  try {
+    return encodeAttributes(volume)
+  } catch (cause) {
+    if (!isCodedError(cause, 'INVALID')) throw cause
+    throw invalidAt({ path: place }, lowerFirst(cause.message), { cause })
+  }
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1)
 }

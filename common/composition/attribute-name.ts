@@ -6,26 +6,24 @@ import { CodedError } from '../errors.ts'
  */
 export const ATTRIBUTES = {
   reference: 'oras.artifact.reference',
+  mediaTypes: 'oras.artifact.layers.mediatype',
+  annotations: 'oras.artifact.layers.annotations',
+  files: 'oras.artifact.files',
+  path: 'oras.artifact.path',
+  platform: 'oras.artifact.platform',
+  unpack: 'oras.artifact.unpack',
+  modes: 'oras.artifact.modes',
   pullPolicy: 'oras.options.pullpolicy',
   pullAlways: 'oras.options.pullalways',
   subPaths: 'oras.options.subpaths',
   concurrency: 'oras.options.concurrency',
   plainHttp: 'oras.options.plainhttp',
   insecure: 'oras.options.insecure',
+  sources: 'oras.sources',
 } as const
 
 /** Attributes that are specified and come in a later version. */
-export const LATER_ATTRIBUTES: readonly string[] = [
-  'oras.artifact.layers.mediatype',
-  'oras.artifact.layers.annotations',
-  'oras.artifact.files',
-  'oras.artifact.path',
-  'oras.artifact.platform',
-  'oras.artifact.unpack',
-  'oras.artifact.modes',
-  'oras.options.writable',
-  'oras.sources',
-]
+export const LATER_ATTRIBUTES: readonly string[] = ['oras.options.writable']
 
 /** Makes the error for a wrong value: `Invalid volume attribute "KEY": WHY`. */
 export function invalidAttribute(key: string, why: string, options?: ErrorOptions): CodedError {

@@ -1,24 +1,46 @@
+import type { Platform } from '../oci/descriptor.ts'
+import { parsePlatform } from '../oci/platform.ts'
 import { parseReference, type Reference } from '../oci/reference.ts'
 import { ATTRIBUTES, invalidAttribute } from './attribute-name.ts'
 import {
   parseAttributeBoolean,
   parseAttributeCount,
+  parseAttributeGlobs,
   parseAttributeList,
 } from './attribute-value.ts'
-import type { PullPolicy } from './composition.ts'
+import type { Modes, PullPolicy, Selection, Source, Unpack } from './composition.ts'
+import { fileGlobProblem } from './file-glob.ts'
 import { subPathProblem } from './file-path.ts'
 import { findUnprintable } from './printable-text.ts'
 import { parsePullPolicy, pullPolicyProblem } from './pull-policy.ts'
+import {
+  annotationGlobProblem,
+  globsProblem,
+  mediaTypeGlobProblem,
+  modesProblem,
+  parseModes,
+  parseUnpack,
+  unpackProblem,
+} from './selection.ts'
+import { parseSourceList } from './source-list.ts'
 
 /** What has been read of a volume's attributes so far. */
 export interface AttributeDraft {
   reference?: Reference
+  mediaTypes?: readonly string[]
+  annotations?: Required<Selection>['annotations']
+  files?: readonly string[]
+  path?: string
+  platform?: Platform
+  unpack?: Unpack
+  modes?: Modes
   pullPolicy?: PullPolicy
   pullAlways?: boolean
   subPaths?: readonly string[]
   concurrency?: number
   plainHttp?: boolean
   insecure?: boolean
+  sources?: readonly Source[]
 }
 
 // An upper bound for a number that is an upper bound: nobody's file table survives more downloads of one volume.
@@ -28,12 +50,20 @@ const BY_NAME: {
   readonly [K in keyof typeof ATTRIBUTES]: (key: string, text: string) => AttributeDraft[K]
 } = {
   reference: readReference,
-  pullPolicy: readPullPolicy,
+  mediaTypes: readMediaTypes,
+  annotations: readAnnotations,
+  files: readFiles,
+  path: readVolumePath,
+  platform: (key, text) => parsed(key, text, parsePlatform),
+  unpack: (key, text) => word(key, text, parseUnpack, unpackProblem),
+  modes: (key, text) => word(key, text, parseModes, modesProblem),
+  pullPolicy: (key, text) => word(key, text, parsePullPolicy, pullPolicyProblem),
   pullAlways: parseAttributeBoolean,
   subPaths: readSubPaths,
   concurrency: (key, text) => parseAttributeCount(key, text, MAX_CONCURRENCY),
   plainHttp: parseAttributeBoolean,
   insecure: parseAttributeBoolean,
+  sources: parseSourceList,
 }
 
 /** How each attribute is read, by its key. To add one: put it into `ATTRIBUTES`, the draft and the table above. */
@@ -47,7 +77,8 @@ export const ATTRIBUTE_READERS: ReadonlyMap<
       key,
       (draft: AttributeDraft, text: string) => {
         refuseUnprintable(key, text)
-        Object.assign(draft, { [name]: read(key, text) })
+        const value = read(key, text)
+        if (value !== undefined) Object.assign(draft, { [name]: value })
       },
     ]
   }),
@@ -64,20 +95,64 @@ function refuseUnprintable(key: string, text: string): void {
 
 /** People write `oras://` by hand, and leave the tag away where they mean `latest`. */
 function readReference(key: string, text: string): Reference {
+  const reference = parsed(key, text.replace(/^oras:\/\//, ''), parseReference)
+  const named = reference.tag !== undefined || reference.digest !== undefined
+  return named ? reference : { ...reference, tag: 'latest' }
+}
+
+function parsed<T>(key: string, text: string, parse: (text: string) => T): T {
   try {
-    const reference = parseReference(text.replace(/^oras:\/\//, ''))
-    const named = reference.tag !== undefined || reference.digest !== undefined
-    return named ? reference : { ...reference, tag: 'latest' }
+    return parse(text)
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause)
     throw invalidAttribute(key, message.replace(/^Invalid/, 'invalid'), { cause })
   }
 }
 
-function readPullPolicy(key: string, text: string): PullPolicy {
-  const policy = parsePullPolicy(text)
-  if (policy !== undefined) return policy
-  throw invalidAttribute(key, pullPolicyProblem(text))
+function word<T>(
+  key: string,
+  text: string,
+  parse: (text: string) => T | undefined,
+  problemOf: (text: string) => string,
+): T {
+  const value = parse(text)
+  if (value !== undefined) return value
+  throw invalidAttribute(key, problemOf(text))
+}
+
+function readMediaTypes(key: string, text: string): readonly string[] {
+  return globs(key, parseAttributeList(key, text), mediaTypeGlobProblem)
+}
+
+function readFiles(key: string, text: string): readonly string[] {
+  return globs(key, parseAttributeList(key, text), fileGlobProblem)
+}
+
+function readAnnotations(key: string, text: string): Required<Selection>['annotations'] {
+  const found = parseAttributeGlobs(key, text)
+  globs(key, [...found.keys()], (name) => annotationGlobProblem(name, '*'))
+  for (const [name, list] of found) globs(key, list, (glob) => annotationGlobProblem(name, glob))
+  return Object.fromEntries(found)
+}
+
+function globs(
+  key: string,
+  list: readonly string[],
+  problemOf: (glob: string) => string | undefined,
+): readonly string[] {
+  // JSON escapes get past the check of the whole text.
+  for (const glob of list) refuseUnprintable(key, glob)
+  const problem = globsProblem(list, problemOf)
+  if (problem !== undefined) throw invalidAttribute(key, problem)
+  return list
+}
+
+/** `/` is where an artifact is placed anyway. */
+function readVolumePath(key: string, path: string): string | undefined {
+  if (path === '/') return undefined
+  const problem = subPathProblem(path)
+  if (problem !== undefined) throw invalidAttribute(key, problem)
+  return path
 }
 
 function readSubPaths(key: string, text: string): readonly string[] {

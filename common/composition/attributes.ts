@@ -1,11 +1,14 @@
 import { CodedError } from '../errors.ts'
+import { formatPlatform } from '../oci/platform.ts'
 import { formatReference } from '../oci/reference.ts'
 import { didYouMean } from '../suggest.ts'
 import { quote } from './annotation-value.ts'
 import { ATTRIBUTES, invalidAttribute, LATER_ATTRIBUTES } from './attribute-name.ts'
 import { ATTRIBUTE_READERS, type AttributeDraft } from './attribute-reader.ts'
-import { formatAttributeList } from './attribute-value.ts'
-import { LIMITS, type VolumeSpec } from './composition.ts'
+import { formatAttributeGlobs, formatAttributeList } from './attribute-value.ts'
+import { LIMITS, type Source, sourceOf, type VolumeSpec } from './composition.ts'
+import { selectionOf } from './selection.ts'
+import { formatSourceList } from './source-list.ts'
 
 /** Keys under this prefix are the kubelet's; who reads a volume context reads them on their own. */
 const KUBELET_PREFIX = 'csi.storage.k8s.io/'
@@ -15,19 +18,20 @@ const KUBELET_PREFIX = 'csi.storage.k8s.io/'
  *
  * {@link decodeAttributes} reads it back equal. What is at its default is left away.
  *
- * @throws INVALID when there is not exactly one source, or the attributes pass 16 KiB
+ * @throws INVALID when there is no source, there are more than 32, or the attributes pass 16 KiB
  */
 export function encodeAttributes(volume: VolumeSpec): Record<string, string> {
   const [source, ...others] = volume.sources
-  if (source === undefined || others.length > 0) {
+  if (source === undefined || volume.sources.length > LIMITS.sourcesPerVolume) {
     throw new CodedError(
       'INVALID',
-      `A volume has ${volume.sources.length} sources; this version supports exactly one`,
+      `A volume has ${volume.sources.length} sources; expected 1 to ${LIMITS.sourcesPerVolume}`,
     )
   }
   const attributes = {
-    [ATTRIBUTES.reference]: formatReference(source.reference),
-    ...(source.pullPolicy !== undefined && { [ATTRIBUTES.pullPolicy]: source.pullPolicy }),
+    ...(others.length === 0
+      ? sourceAttributes(source)
+      : { [ATTRIBUTES.sources]: formatSourceList(volume.sources) }),
     ...(volume.subPaths.length > 0 && {
       [ATTRIBUTES.subPaths]: formatAttributeList(volume.subPaths),
     }),
@@ -52,6 +56,41 @@ export function decodeAttributes(attributes: Readonly<Record<string, string>>): 
   checkSize(attributeBytes(Object.fromEntries(ours)))
   const draft: AttributeDraft = {}
   for (const [key, value] of ours) readAttribute(draft, key, value)
+  refuseBesideSources(draft)
+  return {
+    sources: draft.sources ?? [soleSource(draft)],
+    subPaths: draft.subPaths ?? [],
+    ...(draft.concurrency !== undefined && { concurrency: draft.concurrency }),
+    plainHttp: draft.plainHttp ?? false,
+    insecure: draft.insecure ?? false,
+  }
+}
+
+/** What one source says of itself; beside a list of sources it would be unclear which of them it means. */
+const OF_SOLE_SOURCE: readonly (keyof typeof ATTRIBUTES & keyof AttributeDraft)[] = [
+  'reference',
+  'mediaTypes',
+  'annotations',
+  'files',
+  'path',
+  'platform',
+  'unpack',
+  'modes',
+  'pullPolicy',
+  'pullAlways',
+]
+
+function refuseBesideSources(draft: AttributeDraft): void {
+  if (draft.sources === undefined) return
+  const name = OF_SOLE_SOURCE.find((one) => draft[one] !== undefined)
+  if (name === undefined) return
+  throw new CodedError(
+    'INVALID',
+    `Volume attribute "${ATTRIBUTES[name]}" stands beside "${ATTRIBUTES.sources}"; expected it in the sources it is meant for`,
+  )
+}
+
+function soleSource(draft: AttributeDraft): Source {
   const { reference } = draft
   if (reference === undefined) {
     throw new CodedError(
@@ -66,12 +105,23 @@ export function decodeAttributes(attributes: Readonly<Record<string, string>>): 
       `found "true" although "${ATTRIBUTES.pullPolicy}" is "${draft.pullPolicy}"; leave one of them away`,
     )
   }
+  return sourceOf({ ...draft, reference, pullPolicy, select: selectionOf(draft) })
+}
+
+/** Lists of globs are JSON always: they may hold commas. */
+function sourceAttributes(source: Source): Record<string, string> {
+  const { reference, pullPolicy, select = {}, path, platform, unpack, modes } = source
+  const { mediaTypes, annotations, files } = select
   return {
-    sources: [{ reference, ...(pullPolicy !== undefined && { pullPolicy }) }],
-    subPaths: draft.subPaths ?? [],
-    ...(draft.concurrency !== undefined && { concurrency: draft.concurrency }),
-    plainHttp: draft.plainHttp ?? false,
-    insecure: draft.insecure ?? false,
+    [ATTRIBUTES.reference]: formatReference(reference),
+    ...(mediaTypes && { [ATTRIBUTES.mediaTypes]: formatAttributeList(mediaTypes) }),
+    ...(annotations && { [ATTRIBUTES.annotations]: formatAttributeGlobs(annotations) }),
+    ...(files && { [ATTRIBUTES.files]: JSON.stringify(files) }),
+    ...(path !== undefined && { [ATTRIBUTES.path]: path }),
+    ...(platform && { [ATTRIBUTES.platform]: formatPlatform(platform) }),
+    ...(unpack && { [ATTRIBUTES.unpack]: unpack }),
+    ...(modes && { [ATTRIBUTES.modes]: modes }),
+    ...(pullPolicy && { [ATTRIBUTES.pullPolicy]: pullPolicy }),
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Platform } from '../oci/descriptor.ts'
 import type { Reference } from '../oci/reference.ts'
 
 /** When a registry is asked, as the kubelet means it for images. */
@@ -27,11 +28,43 @@ export interface ContainerSelector {
   readonly optional: boolean
 }
 
+/** Whether archives are unpacked: where the artifact means it, wherever one is found, or nowhere. */
+export type Unpack = 'auto' | 'always' | 'never'
+
+/** What becomes of the permission bits of unpacked files. */
+export type Modes = 'readable' | 'keep'
+
+/** Which layers and files of an artifact are wanted. A layer must pass every field there is; at least one is. */
+export interface Selection {
+  /** Layers of one of these types: `application/java-archive`, or with `*`, e.g. `text/*`. Letter case does not count. */
+  readonly mediaTypes?: readonly string[]
+  /** Layers that have all of these annotations, each with a value that one of its globs (`*` only) matches. */
+  readonly annotations?: Readonly<Record<string, readonly string[]>>
+  /** Files by their path in the artifact, gitignore style. @see createFileFilter */
+  readonly files?: readonly string[]
+}
+
+/** One artifact of a volume: the driver's half of an entry. */
+export interface Source {
+  readonly reference: Reference
+  /** Absent: `Always` for `:latest`, else `IfNotPresent`. */
+  readonly pullPolicy?: PullPolicy
+  /** Absent: everything. */
+  readonly select?: Selection
+  /** Relative, clean path of the directory of the volume that the artifact is placed in; absent: the volume's root. */
+  readonly path?: string
+  /** Absent: the node's. */
+  readonly platform?: Platform
+  /** Absent: `auto`. */
+  readonly unpack?: Unpack
+  /** Absent: `readable`. */
+  readonly modes?: Modes
+}
+
 /** One artifact, where it is mounted, and in which containers. */
-export interface Entry {
+export interface Entry extends Source {
   /** Where it stands in the annotation, for messages: `oras.land/artifacts[0]` or `oras.land/artifacts["/app"]`. */
   readonly place: string
-  readonly reference: Reference
   /** Absolute, clean path. */
   readonly mountPath: string
   /** Names the volume; derived from the mount path when absent. */
@@ -40,10 +73,25 @@ export interface Entry {
   readonly containers?: readonly ContainerSelector[]
   /** Relative, clean path of a file or directory of the volume. */
   readonly subPath?: string
-  readonly pullPolicy?: PullPolicy
   /** A secret's name; empty for none; absent: the pod's default. */
   readonly pullSecret?: string
   readonly readOnly: boolean
+}
+
+/** The driver's half of an entry; what is absent there is absent here. */
+export function sourceOf(
+  entry: { readonly [K in keyof Source]: Source[K] | undefined } & Pick<Source, 'reference'>,
+): Source {
+  const { reference, pullPolicy, select, path, platform, unpack, modes } = entry
+  return {
+    reference,
+    ...(pullPolicy && { pullPolicy }),
+    ...(select && { select }),
+    ...(path !== undefined && { path }),
+    ...(platform && { platform }),
+    ...(unpack && { unpack }),
+    ...(modes && { modes }),
+  }
 }
 
 /** What one pod's annotations ask for. */
@@ -51,13 +99,6 @@ export interface Composition {
   readonly entries: readonly Entry[]
   /** Things to tell the user that do not stop the pod; at most 120 characters each. */
   readonly warnings: readonly string[]
-}
-
-/** The driver's half of an entry. */
-export interface Source {
-  readonly reference: Reference
-  /** Absent: `Always` for `:latest`, else `IfNotPresent`. */
-  readonly pullPolicy?: PullPolicy
 }
 
 /** What the driver is told about one volume: the decoded volume attributes. */
@@ -80,4 +121,7 @@ export const LIMITS = {
   sourcesPerVolume: 32,
   annotationBytes: 32 * 1024,
   attributeBytesPerVolume: 16 * 1024,
+  /** Of each list of a selection. With the longest globs and titles there can be, matching takes a second, not minutes. */
+  globsPerList: 64,
+  globLength: 256,
 } as const

@@ -23,22 +23,3 @@ export function parseContainerSelector(text: string): ContainerSelector | undefi
 export function formatContainerSelector(selector: ContainerSelector): string {
   return `${selector.init ? 'init:' : ''}${selector.pattern}${selector.optional ? '?' : ''}`
 }
-
-/** Answers whether a container's name matches; `*` matches any run of characters, the empty one too. */
-export function matchesPattern(pattern: string, name: string): boolean {
-  const parts = pattern.split('*')
-  const first = parts[0] ?? ''
-  const last = parts.at(-1) ?? ''
-  if (parts.length === 1) return name === pattern
-  if (!name.startsWith(first) || name.length < first.length + last.length) return false
-  if (!name.endsWith(last)) return false
-  // Leftmost matches are enough, and take no backtracking: "*a*a*a*b" cannot stall the webhook.
-  let at = first.length
-  const end = name.length - last.length
-  for (const part of parts.slice(1, -1)) {
-    const found = name.indexOf(part, at)
-    if (found < 0 || found + part.length > end) return false
-    at = found + part.length
-  }
-  return true
-}

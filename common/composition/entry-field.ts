@@ -1,3 +1,5 @@
+import type { Platform } from '../oci/descriptor.ts'
+import { parsePlatform } from '../oci/platform.ts'
 import { formatReference, parseReference, type Reference } from '../oci/reference.ts'
 import { didYouMean } from '../suggest.ts'
 import {
@@ -10,11 +12,13 @@ import {
   readBoolean,
   readText,
 } from './annotation-value.ts'
-import type { ContainerSelector, Entry, PullPolicy } from './composition.ts'
+import type { ContainerSelector, Entry, Modes, PullPolicy, Unpack } from './composition.ts'
 import { parseContainerSelector, SELECTOR_FORMS } from './container-selector.ts'
 import { mountPathProblem, subPathProblem } from './file-path.ts'
 import { entryNameProblem, secretNameProblem } from './object-name.ts'
 import { parsePullPolicy, pullPolicyProblem } from './pull-policy.ts'
+import { readSelection } from './select-field.ts'
+import { modesProblem, parseModes, parseUnpack, unpackProblem } from './selection.ts'
 
 /** An entry while its fields are read. */
 export type EntryDraft = { -readonly [K in keyof Entry]?: Entry[K] }
@@ -28,6 +32,11 @@ const READERS: { readonly [K in FieldName]-?: (value: AnnotationValue) => Entry[
   name: checkedText(entryNameProblem),
   containers: readContainers,
   subPath: checkedText(subPathProblem),
+  path: readVolumePath,
+  select: readSelection,
+  unpack: readUnpack,
+  platform: readPlatform,
+  modes: readModes,
   pullPolicy: readPullPolicy,
   pullSecret: readPullSecret,
   readOnly: readReadOnly,
@@ -36,12 +45,15 @@ const READERS: { readonly [K in FieldName]-?: (value: AnnotationValue) => Entry[
 const FIELDS = new Map(
   Object.entries(READERS).map(([name, read]) => [
     name,
-    (draft: EntryDraft, value: AnnotationValue) => Object.assign(draft, { [name]: read(value) }),
+    (draft: EntryDraft, value: AnnotationValue) => {
+      const field = read(value)
+      if (field !== undefined) Object.assign(draft, { [name]: field })
+    },
   ]),
 )
 
 /** Fields that are specified and come in a later version. */
-const LATER_FIELDS = ['path', 'select', 'unpack', 'platform', 'modes', 'env']
+const LATER_FIELDS = ['env']
 
 /** The names of an entry's fields, for messages. */
 export const FIELD_NAMES: readonly string[] = [...FIELDS.keys()]
@@ -73,14 +85,8 @@ export function readEntryField(draft: EntryDraft, member: Member): void {
  * @throws INVALID showing the corrected reference where there is one
  */
 export function readReference(value: AnnotationValue): Reference {
-  if (value.kind === 'list') {
-    throw invalidAt(
-      value.place,
-      'found a list; several artifacts at one mount path are not supported by this version yet',
-    )
-  }
   const text = readText(value)
-  const reference = parsed(value, text)
+  const reference = parsed(value, text, parseReference)
   if (reference.tag !== undefined || reference.digest !== undefined) return reference
   const corrected = formatReference({ ...reference, tag: 'latest' })
   throw invalidAt(
@@ -89,9 +95,9 @@ export function readReference(value: AnnotationValue): Reference {
   )
 }
 
-function parsed(value: AnnotationValue, text: string): Reference {
+function parsed<T>(value: AnnotationValue, text: string, parse: (text: string) => T): T {
   try {
-    return parseReference(text)
+    return parse(text)
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause)
     throw invalidAt(value.place, message.replace(/^Invalid/, 'invalid'), { cause })
@@ -126,6 +132,30 @@ export function readPullPolicy(value: AnnotationValue): PullPolicy {
 export function readPullSecret(value: AnnotationValue): string {
   if (value.kind === 'scalar' && value.value === '') return ''
   return checkedText(secretNameProblem)(value)
+}
+
+/** Reads the directory of the volume that an artifact is placed in; `/` is where it is placed anyway. */
+function readVolumePath(value: AnnotationValue): string | undefined {
+  const path = readText(value)
+  return path === '/' ? undefined : checkedText(subPathProblem)(value)
+}
+
+function readUnpack(value: AnnotationValue): Unpack {
+  const text = readText(value)
+  const unpack = parseUnpack(text)
+  if (unpack !== undefined) return unpack
+  throw invalidAt(value.place, unpackProblem(text))
+}
+
+function readModes(value: AnnotationValue): Modes {
+  const text = readText(value)
+  const modes = parseModes(text)
+  if (modes !== undefined) return modes
+  throw invalidAt(value.place, modesProblem(text))
+}
+
+function readPlatform(value: AnnotationValue): Platform {
+  return parsed(value, readText(value), parsePlatform)
 }
 
 function readReadOnly(value: AnnotationValue): boolean {

@@ -39,7 +39,7 @@ export function parseEntryList(text: string): readonly Entry[] {
 function readRoot(document: AnnotationValue): readonly Entry[] {
   switch (document.kind) {
     case 'mapping':
-      checkCount(document.members.length, document.place)
+      checkCount(countOf(document), document.place)
       return readShortForm(document)
     case 'list':
       checkCount(document.items.length, document.place)
@@ -52,6 +52,14 @@ function readRoot(document: AnnotationValue): readonly Entry[] {
   }
 }
 
+/** Several artifacts may share a mount path. */
+function countOf({ members }: MappingValue): number {
+  return members.reduce(
+    (count, { value }) => count + (value.kind === 'list' ? value.items.length : 1),
+    0,
+  )
+}
+
 function checkCount(count: number, place: Place): void {
   if (count <= LIMITS.entriesPerPod) return
   throw invalidAt(
@@ -61,25 +69,30 @@ function checkCount(count: number, place: Place): void {
 }
 
 function readShortForm(mapping: MappingValue): readonly Entry[] {
-  return mapping.members.map((member) => {
+  return mapping.members.flatMap((member) => {
     const mountPath = readMountPathKey(member)
-    if (member.value.kind !== 'mapping') {
-      return {
-        place: member.place.path,
-        mountPath,
-        reference: readReference(member.value),
-        ...DEFAULTS,
-      }
+    const { value } = member
+    if (value.kind !== 'list') return [readMounted(value, member.place, mountPath)]
+    if (value.items.length === 0) {
+      throw invalidAt(value.place, 'found an empty list; expected at least one artifact')
     }
-    const inner = member.value.members.find(({ key }) => key === 'mountPath')
-    if (inner !== undefined) {
-      throw invalidAt(
-        inner.place,
-        `the mount path is ${quote(mountPath)} already; leave it away here`,
-      )
-    }
-    return readEntry(member.value, { place: member.place.path, mountPath })
+    return value.items.map((item) => readMounted(item, item.place, mountPath))
   })
+}
+
+/** Reads what is mounted at a path: a reference, or an entry with options. */
+function readMounted(value: AnnotationValue, { path: place }: Place, mountPath: string): Entry {
+  if (value.kind !== 'mapping') {
+    return { place, mountPath, reference: readReference(value), ...DEFAULTS }
+  }
+  const inner = value.members.find(({ key }) => key === 'mountPath')
+  if (inner !== undefined) {
+    throw invalidAt(
+      inner.place,
+      `the mount path is ${quote(mountPath)} already; leave it away here`,
+    )
+  }
+  return readEntry(value, { place, mountPath })
 }
 
 function readMountPathKey({ key, place }: Member): string {

@@ -8,6 +8,8 @@ export interface BodyLimits {
   readonly maxBytes: number
   /** What the body is called when it is larger, e.g. `manifest`. */
   readonly name: string
+  /** Ends the message when it is larger: how to raise a limit that can be. */
+  readonly hint?: string
   readonly idleTimeoutMs: number
   readonly signal: AbortSignal
 }
@@ -15,17 +17,18 @@ export interface BodyLimits {
 /**
  * Reads a small body whole.
  *
- * @throws RequestFailure (`CORRUPT`) when it is larger than `maxBytes`; (`UNAVAILABLE`, transient) when the connection broke
+ * @throws RequestFailure when it is larger than `maxBytes` (`CORRUPT`, or `EXHAUSTED` with a `hint`); (`UNAVAILABLE`, transient) when the connection broke
  * @throws the signal's reason
  */
 export async function readBody(answer: HttpAnswer, limits: BodyLimits): Promise<Buffer> {
-  const { name, maxBytes } = limits
+  const { name, maxBytes, hint } = limits
   const chunks: Uint8Array[] = []
   let bytes = 0
   for await (const chunk of bodyChunks(answer, limits)) {
     bytes += chunk.byteLength
     if (bytes > maxBytes) {
-      throw new RequestFailure('CORRUPT', `${name} is larger than ${maxBytes} bytes`)
+      const code = hint === undefined ? 'CORRUPT' : 'EXHAUSTED'
+      throw new RequestFailure(code, `${name} is larger than ${maxBytes} bytes${hint ?? ''}`)
     }
     chunks.push(chunk)
   }

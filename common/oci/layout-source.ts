@@ -1,12 +1,11 @@
-import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CodedError, isSystemError } from '../errors.ts'
 import { asArray, asObject, parseJson, requiredField } from '../json.ts'
 import type { ArtifactSource, FetchedManifest } from './artifact-source.ts'
 import type { Descriptor } from './descriptor.ts'
 import { type Digest, digestAlgorithm, digestHex, digestOf, parseDigest } from './digest.ts'
-import { MAX_MANIFEST_BYTES, parseDescriptor, parseManifest } from './manifest.ts'
+import { type FileReader, pooledFileReader, type ReadableFile } from './file-reader.ts'
+import { DEFAULT_MANIFEST_LIMITS, parseDescriptor, parseManifest } from './manifest.ts'
 import { formatReference, parseReference, type Reference } from './reference.ts'
 import { subjectOf } from './subject.ts'
 import { verified } from './verify.ts'
@@ -17,6 +16,20 @@ const MAX_TAGS = 100_000
 const MAX_INDEX_BYTES = 64 * 1024 * 1024
 const CHUNK_BYTES = 256 * 1024
 
+/** Layouts as a source, and their blobs for those who verify by themselves. */
+export interface LayoutSource extends ArtifactSource {
+  /**
+   * Opens a blob's file from `offset` to its end: the bytes as they are on disk, neither counted nor hashed.
+   *
+   * @throws as `blob`, except CORRUPT
+   */
+  openBlob(
+    reference: Reference,
+    digest: Digest,
+    options: { readonly signal: AbortSignal; readonly offset: number },
+  ): AsyncIterable<Uint8Array>
+}
+
 /**
  * Reads artifacts from OCI image layouts: the repository is a sub-directory of `root`, a tag is an entry of its `index.json`
  * annotated `org.opencontainers.image.ref.name`. A manifest need not be listed to be had by its digest, as in a registry.
@@ -26,11 +39,18 @@ const CHUNK_BYTES = 256 * 1024
  *
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md
  */
-export function createLayoutSource({ root }: { readonly root: string }): ArtifactSource {
+export function createLayoutSource({
+  root,
+  files = pooledFileReader,
+}: {
+  readonly root: string
+  /** Default: the thread pool of this process. */
+  readonly files?: FileReader
+}): LayoutSource {
   async function find(reference: Reference): Promise<{ digest: Digest; described?: Descriptor }> {
     const { digest, tag } = reference
     const directory = directoryOf(root, reference)
-    const entries = await readIndex(directory, reference)
+    const entries = await readIndex(files, directory, reference)
     if (digest !== undefined) {
       const described = entries.find((entry) => entry.digest === digest)
       return { digest, ...(described && { described }) }
@@ -58,12 +78,31 @@ export function createLayoutSource({ root }: { readonly root: string }): Artifac
   ): Promise<FetchedManifest> {
     signal.throwIfAborted()
     const { digest, described } = await find(reference)
-    const bytes = await readManifest(blobPath(root, reference, digest), reference, digest)
+    const bytes = await readManifest(files, blobPath(root, reference, digest), reference, digest)
     signal.throwIfAborted()
     const mediaType =
       described?.mediaType ?? prefixed(reference, () => parseManifest(bytes).mediaType)
     const descriptor = { mediaType, digest, size: bytes.length, annotations: {} }
     return { descriptor, bytes, credential: undefined }
+  }
+
+  async function* openBlob(
+    reference: Reference,
+    digest: Digest,
+    { signal, offset }: { readonly signal: AbortSignal; readonly offset: number },
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    signal.throwIfAborted()
+    const path = blobPath(root, reference, digest)
+    await using file = await openFile(files, path, reference, `blob ${digest}`)
+    for (let position = offset; ; ) {
+      signal.throwIfAborted()
+      const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+      const bytes = await reading(reference, () => file.read(chunk, position))
+      signal.throwIfAborted()
+      if (bytes === 0) return
+      position += bytes
+      yield chunk.subarray(0, bytes)
+    }
   }
 
   return {
@@ -75,53 +114,43 @@ export function createLayoutSource({ root }: { readonly root: string }): Artifac
       return { mediaType, digest, size, annotations: {} }
     },
     manifest: fetchManifest,
-    async *blob(reference, descriptor, { signal, offset = 0 }) {
-      const { size, digest } = descriptor
-      if (!Number.isSafeInteger(offset) || offset < 0 || offset > size) {
-        throw new CodedError(
-          'INVALID',
-          `${subjectOf(reference)}: offset ${offset} is not within the ${size} bytes of the blob`,
-        )
-      }
-      signal.throwIfAborted()
-      const missing = `blob ${digest}`
-      await using file = await openFile(blobPath(root, reference, digest), reference, missing)
-      const chunks = fileChunks(file.handle, offset, reference, signal)
-      yield* verified(chunks, {
-        descriptor,
-        offset,
-        subject: subjectOf(reference),
-        sender: 'layout',
-      })
-    },
+    blob: (reference, descriptor, options) =>
+      verifiedLayoutBlob(openBlob, reference, descriptor, options),
+    openBlob,
   }
 }
 
-async function* fileChunks(
-  file: FileHandle,
-  offset: number,
+/** The `blob` of a layout source, by its `openBlob`. */
+export async function* verifiedLayoutBlob(
+  openBlob: LayoutSource['openBlob'],
   reference: Reference,
-  signal: AbortSignal,
+  descriptor: Descriptor,
+  { signal, offset = 0 }: { readonly signal: AbortSignal; readonly offset?: number },
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let position = offset; ; ) {
-    signal.throwIfAborted()
-    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
-    const { bytesRead } = await reading(reference, () => file.read(chunk, 0, CHUNK_BYTES, position))
-    signal.throwIfAborted()
-    if (bytesRead === 0) return
-    position += bytesRead
-    yield chunk.subarray(0, bytesRead)
+  const { size, digest } = descriptor
+  if (!Number.isSafeInteger(offset) || offset < 0 || offset > size) {
+    throw new CodedError(
+      'INVALID',
+      `${subjectOf(reference)}: offset ${offset} is not within the ${size} bytes of the blob`,
+    )
   }
+  yield* verified(openBlob(reference, digest, { signal, offset }), {
+    descriptor,
+    offset,
+    subject: subjectOf(reference),
+    sender: 'layout',
+  })
 }
 
 /** The annotated descriptors of a layout's index.json. */
 async function readIndex(
+  files: FileReader,
   directory: string,
   reference: Reference,
 ): Promise<readonly Pick<Descriptor, 'digest' | 'mediaType' | 'size' | 'annotations'>[]> {
   const what = `repository "${reference.repository}"`
-  await using file = await openFile(join(directory, 'index.json'), reference, what)
-  const bytes = await readCapped(file.handle, MAX_INDEX_BYTES, reference, 'index.json')
+  await using file = await openFile(files, join(directory, 'index.json'), reference, what)
+  const bytes = await readCapped(file, MAX_INDEX_BYTES, reference, 'index.json')
   const limits = {
     name: 'index.json',
     code: 'CORRUPT',
@@ -134,9 +163,14 @@ async function readIndex(
   })
 }
 
-async function readManifest(path: string, reference: Reference, digest: Digest): Promise<Buffer> {
-  await using file = await openFile(path, reference, `manifest "${digest}"`)
-  const bytes = await readCapped(file.handle, MAX_MANIFEST_BYTES, reference, 'manifest')
+async function readManifest(
+  files: FileReader,
+  path: string,
+  reference: Reference,
+  digest: Digest,
+): Promise<Buffer> {
+  await using file = await openFile(files, path, reference, `manifest "${digest}"`)
+  const bytes = await readCapped(file, DEFAULT_MANIFEST_LIMITS.bytes, reference, 'manifest')
   const found = digestOf(bytes, digestAlgorithm(digest))
   if (found === digest) return bytes
   throw new CodedError(
@@ -145,40 +179,47 @@ async function readManifest(path: string, reference: Reference, digest: Digest):
   )
 }
 
+/** Reads a whole file, which may have grown since it was opened. */
 async function readCapped(
-  file: FileHandle,
+  file: ReadableFile,
   maxBytes: number,
   reference: Reference,
   name: string,
 ): Promise<Buffer> {
-  const { size } = await reading(reference, () => file.stat())
-  const bytes = size > maxBytes ? undefined : await reading(reference, () => file.readFile())
-  if (bytes !== undefined && bytes.length <= maxBytes) return bytes
-  throw new CodedError(
-    'CORRUPT',
-    `${subjectOf(reference)}: ${name} is larger than ${maxBytes} bytes`,
-  )
+  // One more than it holds, so that its end is seen without another buffer.
+  let bytes = Buffer.allocUnsafeSlow(Math.min(file.size, maxBytes) + 1)
+  for (let length = 0; ; ) {
+    const read = await reading(reference, () => file.read(bytes.subarray(length), length))
+    if (read === 0) return bytes.subarray(0, length)
+    length += read
+    if (length > maxBytes) {
+      throw new CodedError(
+        'CORRUPT',
+        `${subjectOf(reference)}: ${name} is larger than ${maxBytes} bytes`,
+      )
+    }
+    if (length === bytes.length) bytes = Buffer.concat([bytes, Buffer.alloc(length)])
+  }
 }
 
-/** Opens a regular file; a FIFO put in its place would hang the reader. Links are followed: some tools make layouts of them, and content is verified. */
+/** Opens a regular file. Links are followed: some tools make layouts of them, and content is verified. */
 async function openFile(
+  files: FileReader,
   path: string,
   reference: Reference,
   what: string,
-): Promise<{ readonly handle: FileHandle } & AsyncDisposable> {
-  let handle: FileHandle
+): Promise<ReadableFile> {
+  let file: ReadableFile
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    file = await files.open(path)
   } catch (error) {
     if (!isSystemError(error, 'ENOENT', 'ENOTDIR')) throw unreadable(reference, error)
     throw new CodedError('NOT_FOUND', `${subjectOf(reference)}: layout has no ${what}`, {
       cause: error,
     })
   }
-  const file = { handle, [Symbol.asyncDispose]: () => handle.close() }
-  const stats = await reading(reference, () => handle.stat())
-  if (stats.isFile()) return file
-  await handle.close()
+  if (file.isRegular) return file
+  await file[Symbol.asyncDispose]()
   throw new CodedError('CORRUPT', `${subjectOf(reference)}: ${what} is no regular file`)
 }
 

@@ -5,7 +5,6 @@ import {
   asSize,
   asString,
   asStringRecord,
-  type JsonLimits,
   type JsonNode,
   type JsonObject,
   jsonFault,
@@ -14,6 +13,7 @@ import {
   refuseCaseVariants,
   requiredField,
 } from '../json.ts'
+import { limitHint } from '../limit-hint.ts'
 import type { Descriptor, Platform } from './descriptor.ts'
 import { digestAlgorithm, digestOf, isDigest } from './digest.ts'
 import {
@@ -43,12 +43,27 @@ export interface ImageIndex {
   readonly annotations: Readonly<Record<string, string>>
 }
 
-/** distribution-spec 1.1 "Pushing Manifests": registries should take at least 4 MiB; common ones take no more. */
-export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-/** Far above what is built (images have at most 127 layers), and bounded work for a hostile one. */
-export const MAX_CHILDREN = 1000
+/** What a manifest or index may come to. */
+export interface ManifestLimits {
+  /** Of the document as it is written. */
+  readonly bytes: number
+  /** Layers of a manifest, manifests of an index. */
+  readonly children: number
+}
 
-const LIMITS: JsonLimits = { name: 'manifest', code: 'CORRUPT', maxBytes: MAX_MANIFEST_BYTES }
+/** What holds unless the admin says otherwise. */
+export const DEFAULT_MANIFEST_LIMITS: ManifestLimits = {
+  // distribution-spec 1.1 "Pushing Manifests": registries should take at least 4 MiB; common ones take no more.
+  bytes: 4 * 1024 * 1024,
+  // Far above what is built (images have at most 127 layers), and bounded work for a hostile one.
+  children: 1000,
+}
+
+/** The flag that sets a limit, for messages; without its dashes. */
+export const MANIFEST_LIMIT_FLAGS = {
+  bytes: 'max-manifest-bytes',
+  children: 'max-layers',
+} as const satisfies Record<keyof ManifestLimits, string>
 
 const DOCUMENT_FIELDS = [
   'schemaVersion',
@@ -80,16 +95,23 @@ const PLATFORM_FIELDS = ['architecture', 'os', 'os.version', 'os.features', 'var
  *
  * @throws CORRUPT when the document is malformed, saying what and where
  * @throws INVALID when it is a document of another kind, e.g. Docker schema 1
+ * @throws EXHAUSTED when it is larger than its limits
  * @see https://github.com/opencontainers/image-spec/blob/v1.1.0/manifest.md
  */
-export function parseManifest(bytes: Uint8Array): ImageManifest | ImageIndex {
-  const document = asObject(parseJson(bytes, LIMITS))
+export function parseManifest(
+  bytes: Uint8Array,
+  limits: ManifestLimits = DEFAULT_MANIFEST_LIMITS,
+): ImageManifest | ImageIndex {
+  if (bytes.length > limits.bytes) throw manifestTooLarge(limits)
+  const document = asObject(
+    parseJson(bytes, { name: 'manifest', code: 'CORRUPT', maxBytes: limits.bytes }),
+  )
   refuseCaseVariants(document, DOCUMENT_FIELDS)
   refuseTwoMeanings(document)
   const mediaType = documentMediaType(document)
   const annotations = annotationsOf(document)
   if (manifestKind(mediaType) === 'index') {
-    const manifests = descriptors(requiredField(document, 'manifests'))
+    const manifests = descriptors(requiredField(document, 'manifests'), limits)
     return { kind: 'index', mediaType, manifests, annotations }
   }
   const artifactType = optionalField(document, 'artifactType')
@@ -99,9 +121,17 @@ export function parseManifest(bytes: Uint8Array): ImageManifest | ImageIndex {
     mediaType,
     ...(artifactType && { artifactType: asString(artifactType) }),
     ...(config && { config: parseDescriptor(config) }),
-    layers: layersOf(document, mediaType),
+    layers: layersOf(document, mediaType, limits),
     annotations,
   }
+}
+
+/** Says, before or after it is read whole, that a manifest is larger than its limit. */
+export function manifestTooLarge({ bytes }: ManifestLimits): CodedError {
+  return new CodedError(
+    'EXHAUSTED',
+    `manifest is larger than ${bytes} bytes${limitHint(MANIFEST_LIMIT_FLAGS.bytes)}`,
+  )
 }
 
 /**
@@ -179,14 +209,26 @@ function unsupported(what: string): CodedError {
   return new CodedError('INVALID', `Unsupported manifest: ${what}`)
 }
 
-function layersOf(document: JsonObject, mediaType: string): readonly Descriptor[] {
-  if (mediaType !== OCI_ARTIFACT_MANIFEST) return descriptors(requiredField(document, 'layers'))
+function layersOf(
+  document: JsonObject,
+  mediaType: string,
+  limits: ManifestLimits,
+): readonly Descriptor[] {
+  if (mediaType !== OCI_ARTIFACT_MANIFEST) {
+    return descriptors(requiredField(document, 'layers'), limits)
+  }
   const blobs = optionalField(document, 'blobs')
-  return blobs === undefined ? [] : descriptors(blobs)
+  return blobs === undefined ? [] : descriptors(blobs, limits)
 }
 
-function descriptors(node: JsonNode): readonly Descriptor[] {
-  return asArray(node, MAX_CHILDREN).map(parseDescriptor)
+function descriptors(node: JsonNode, { children }: ManifestLimits): readonly Descriptor[] {
+  if (Array.isArray(node.value) && node.value.length > children) {
+    throw new CodedError(
+      'EXHAUSTED',
+      `${node.path}: ${node.value.length} items, of ${children} that are read${limitHint(MANIFEST_LIMIT_FLAGS.children)}`,
+    )
+  }
+  return asArray(node, children).map(parseDescriptor)
 }
 
 function annotationsOf(object: JsonObject): Readonly<Record<string, string>> {

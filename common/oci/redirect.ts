@@ -1,7 +1,7 @@
 import { innermost, type Reach } from './address.ts'
 import type { Endpoint, TlsSettings } from './hosts.ts'
 import { RequestFailure } from './request-failure.ts'
-import type { HttpAnswer, Transport } from './transport.ts'
+import type { HttpAnswer, Sender, Transport } from './transport.ts'
 
 /** Where a request finally went: enough to send it again on another connection, e.g. in a worker thread. */
 export interface Target {
@@ -9,6 +9,8 @@ export interface Target {
   /** As sent there; without `authorization` once a redirect left the registry's origin. */
   readonly headers: Readonly<Record<string, string>>
   readonly tls: TlsSettings
+  /** The innermost addresses that may be contacted for it; checked after names are resolved. */
+  readonly reach: Reach
 }
 
 /** An answer that is no redirect, and who gave it. */
@@ -31,7 +33,7 @@ const MAX_REDIRECTS = 5
  * @throws the signal's reason
  */
 export async function follow(
-  transport: Transport,
+  transport: Sender,
   endpoint: Endpoint,
   request: {
     readonly method: 'GET' | 'HEAD'
@@ -48,7 +50,7 @@ export async function follow(
     const answer = await transport.send({ method, url, headers, tls, reach, signal })
     if (!REDIRECTS.includes(answer.status)) {
       const foreign = url.origin !== request.url.origin
-      return { target: { url, headers, tls }, answer, foreign }
+      return { target: { url, headers, tls, reach }, answer, foreign }
     }
     await answer.body.dump({ limit: MAX_DRAIN_BYTES, signal }).catch(() => {})
     if (hop === MAX_REDIRECTS) {

@@ -34,7 +34,11 @@ export async function answerFailure(
   const { code, transient } = meaningOfStatus(status)
   const detail = errorCode === undefined ? '' : ` (${errorCode})`
   const retryAfterMs = parseRetryAfter(answer.header('retry-after'), Date.now())
-  const options = { transient, retryAfterMs, refused: !foreign && REFUSALS.includes(status) }
+  const options = {
+    ...{ transient, retryAfterMs },
+    refused: !foreign && REFUSALS.includes(status),
+    overload: OVERLOADS.includes(status),
+  }
   if (foreign) {
     const host = JSON.stringify(target.url.host)
     const message = `host ${host}, to which the registry redirected, answered ${formatStatus(status)}`
@@ -48,6 +52,7 @@ export async function answerFailure(
 }
 
 const REFUSALS = [401, 403]
+const OVERLOADS = [429, 503]
 
 async function readErrorCode(
   { answer, target }: Exchange,

@@ -3,12 +3,12 @@ import type { CallOptions } from './artifact-source.ts'
 import type { Authorizer } from './authorization.ts'
 import type { Credential } from './credentials.ts'
 import type { Endpoint } from './hosts.ts'
-import { type Exchange, follow } from './redirect.ts'
+import { type Exchange, follow, type Target } from './redirect.ts'
 import type { Reference } from './reference.ts'
 import { answerFailure } from './registry-answer.ts'
-import { RequestFailure } from './request-failure.ts'
+import { meaningOfStatus, RequestFailure } from './request-failure.ts'
 import { subjectOf } from './subject.ts'
-import type { Transport } from './transport.ts'
+import type { Sender } from './transport.ts'
 
 /** One request to the distribution API. */
 export interface ApiRequest {
@@ -26,6 +26,12 @@ export interface Granted extends Exchange {
   readonly credential: Credential | undefined
 }
 
+/** How requests go out, and what they are answered with when a registry asks who we are. */
+export interface Client {
+  readonly transport: Sender
+  readonly authorizer: Authorizer
+}
+
 /**
  * Sends one request with each credential of the keyring in turn, and at last without any, until the registry takes one.
  * The body of the answer is not read yet: its target says where the same bytes can be asked for again.
@@ -34,7 +40,7 @@ export interface Granted extends Exchange {
  * @throws the signal's reason
  */
 export async function ask(
-  { transport, authorizer }: { readonly transport: Transport; readonly authorizer: Authorizer },
+  { transport, authorizer }: Client,
   endpoint: Endpoint,
   request: ApiRequest,
   { keyring, signal }: CallOptions,
@@ -64,7 +70,7 @@ export async function ask(
 }
 
 async function askAs(
-  { transport, authorizer }: { readonly transport: Transport; readonly authorizer: Authorizer },
+  { transport, authorizer }: Client,
   caller: Parameters<Authorizer['authorize']>[0],
   { method, reference, path, what, headers }: ApiRequest,
 ): Promise<Granted> {
@@ -100,6 +106,36 @@ async function askAs(
     { what, repository: reference.repository },
     { idleTimeoutMs: transport.idleTimeoutMs, signal },
   )
+}
+
+/**
+ * Sends a request straight to where an earlier answer came from, so that the registry need not redirect again.
+ *
+ * @returns undefined when that place no longer answers it: a signed URL has expired, a token was revoked
+ * @throws RequestFailure a transient one
+ * @throws the signal's reason
+ */
+export async function askAgain(
+  transport: Sender,
+  endpoint: Endpoint,
+  { url, headers, tls, reach }: Target,
+  request: ApiRequest,
+  signal: AbortSignal,
+): Promise<Exchange | undefined> {
+  const { range: _, ...kept } = headers
+  const target = { url, headers: { ...kept, ...request.headers }, tls, reach }
+  const answer = await transport.send({ method: request.method, ...target, signal })
+  const foreign = url.origin !== new URL(endpoint.base).origin
+  const { status } = answer
+  if (status === 200 || status === 206) return { target, answer, foreign }
+  const { idleTimeoutMs } = transport
+  const wanted = { what: request.what, repository: request.reference.repository }
+  const failure = await answerFailure({ target, answer, foreign }, wanted, {
+    idleTimeoutMs,
+    signal,
+  })
+  if (meaningOfStatus(status).transient) throw failure
+  return undefined
 }
 
 /** Turns a failure of the client into the error that callers see; everything else stays what it is. */

@@ -1,19 +1,30 @@
 import { CodedError } from '../errors.ts'
+import { limitHint } from '../limit-hint.ts'
+import type { NoteReach } from './address-guard.ts'
 import type { ArtifactSource, CallOptions, FetchedManifest } from './artifact-source.ts'
 import { createAuthorizer } from './authorization.ts'
+import { checkBlobAnswer, claimedDigest, isWhole } from './blob-answer.ts'
 import { bodyChunks, discardBody, readBody } from './body.ts'
 import type { Descriptor } from './descriptor.ts'
-import { type Digest, digestAlgorithm, digestOf, isDigest } from './digest.ts'
-import type { Hosts } from './hosts.ts'
-import { MAX_MANIFEST_BYTES } from './manifest.ts'
+import { digestAlgorithm, digestOf } from './digest.ts'
+import type { Endpoint, Hosts } from './hosts.ts'
+import { DEFAULT_MANIFEST_LIMITS, MANIFEST_LIMIT_FLAGS } from './manifest.ts'
 import { ACCEPT_MANIFEST, isMediaType } from './media-types.ts'
+import type { Exchange, Target } from './redirect.ts'
 import { formatReference, type Reference } from './reference.ts'
-import { type ApiRequest, ask, type Granted, toPullError } from './registry-client.ts'
+import {
+  type ApiRequest,
+  ask,
+  askAgain,
+  type Client,
+  type Granted,
+  toPullError,
+} from './registry-client.ts'
 import { RequestFailure } from './request-failure.ts'
 import { type RetryOptions, withRetry } from './retry.ts'
 import { subjectOf } from './subject.ts'
 import { createTokenCache } from './token-cache.ts'
-import { createTransport } from './transport.ts'
+import { createTransport, type HttpAnswer, type HttpRequest, type Sender } from './transport.ts'
 import { verified } from './verify.ts'
 
 /** Where the client writes what it does; pino's loggers fit. */
@@ -28,28 +39,48 @@ export interface RegistrySourceOptions {
   readonly retry?: Omit<RetryOptions, 'onRetry'>
   /** A connection without a byte for this long is dropped; default 30,000. */
   readonly idleTimeoutMs?: number
+  /** Default 4 MiB. */
+  readonly maxManifestBytes?: number
   /** The clock of token lifetimes; default `Date.now`. */
   readonly nowMs?: () => number
   readonly log?: RegistryLog
 }
 
-/** A blob whose bytes are about to be read: the answer, and where and how to ask for the same bytes again. */
-export type OpenBlob = Granted
+/** A part of a blob, and on whose connections it is asked for. */
+export interface BlobPart {
+  /** Default 0. */
+  readonly offset?: number
+  /** Where it ends, exclusive; default the blob's end. */
+  readonly end?: number
+  /** Connections that are not the source's own, e.g. of a thread. The source decides what is sent; they check `reach` and `tls`. */
+  readonly connections?: OtherConnections
+  /** Where an earlier part came from: asked first, and the registry only when that no longer answers. */
+  readonly target?: Target | undefined
+  /** Requests at most, when this part can wait less than others. */
+  readonly attempts?: number
+  /** Hears of each failure that is tried again. */
+  readonly onRetry?: (failure: RequestFailure) => void
+}
+
+/** Sends requests as {@link Transport} does. */
+export interface OtherConnections {
+  /** @param noteReach to be told the address that was contacted */
+  send(request: HttpRequest, noteReach: NoteReach): Promise<HttpAnswer>
+}
 
 /** A registry as a source, and the step before a blob's bytes for those who read them in another way. */
 export interface RegistrySource extends ArtifactSource, AsyncDisposable {
   /**
-   * Asks for a blob from `offset` up to the answer's head: authorized, redirected, tried again where that helps, status
-   * and range checked. The caller reads `answer.body` or destroys it; `target` is the final URL with the headers and TLS
-   * settings that it took, for a download on a connection of one's own (signed URLs in it expire within minutes).
+   * Asks for a blob, or a part, up to the answer's head: authorized, redirected, tried again where that helps, status,
+   * range and length checked. The caller reads `answer.body` or destroys it.
    *
    * @throws CodedError as `blob` does
    */
   openBlob(
     reference: Reference,
     descriptor: Descriptor,
-    options: CallOptions & { readonly offset?: number },
-  ): Promise<OpenBlob>
+    options: CallOptions & BlobPart,
+  ): Promise<Exchange>
 }
 
 /**
@@ -59,42 +90,57 @@ export interface RegistrySource extends ArtifactSource, AsyncDisposable {
  */
 export function createRegistrySource(options: RegistrySourceOptions): RegistrySource {
   const { hosts, userAgent = 'oras-csi', idleTimeoutMs = 30_000, nowMs = Date.now, log } = options
+  const { maxManifestBytes = DEFAULT_MANIFEST_LIMITS.bytes } = options
   const transport = createTransport({ idleTimeoutMs })
   const tokens = createTokenCache({ transport, clientId: userAgent, nowMs })
-  const client = { transport, authorizer: createAuthorizer(tokens) }
+  const authorizer = createAuthorizer(tokens)
+  const client: Client = { transport, authorizer }
 
-  /** Sends a request and uses its answer, both again on a transient failure of either. */
+  /** Makes an attempt at a registry's server, again on a transient failure. */
   async function retrying<T>(
-    request: ApiRequest,
-    call: CallOptions,
-    use: (granted: Granted) => Promise<T>,
+    reference: Reference,
+    call: CallOptions & Pick<BlobPart, 'attempts' | 'onRetry'>,
+    attempt: (server: Endpoint) => Promise<T>,
   ): Promise<T> {
-    const { reference } = request
-    call.signal.throwIfAborted()
+    const { signal, attempts, onRetry } = call
+    signal.throwIfAborted()
     try {
       const { server } = await hosts.lookup(reference.registry)
-      const headers = { 'user-agent': userAgent, ...request.headers }
-      return await withRetry(
-        async () => use(await ask(client, server, { ...request, headers }, call)),
-        call.signal,
-        {
-          ...options.retry,
-          onRetry: (failure, waitMs) =>
-            log?.debug(
-              { reference: formatReference(reference), failure: failure.message, waitMs },
-              'registry request is tried again',
-            ),
+      return await withRetry(() => attempt(server), signal, {
+        ...options.retry,
+        ...(attempts !== undefined && { attempts }),
+        onRetry: (failure, waitMs) => {
+          onRetry?.(failure)
+          log?.debug(
+            { reference: formatReference(reference), failure: failure.message, waitMs },
+            'registry request is tried again',
+          )
         },
-      )
+      })
     } catch (error) {
       throw toPullError(error, reference)
     }
   }
 
+  /** Sends a request and uses its answer, both again on a transient failure of either. */
+  const asking = <T>(
+    request: ApiRequest,
+    call: CallOptions,
+    use: (granted: Granted) => Promise<T>,
+  ): Promise<T> =>
+    retrying(request.reference, call, async (server) =>
+      use(await ask(client, server, request, call)),
+    )
+
   async function fetchManifest(reference: Reference, call: CallOptions): Promise<FetchedManifest> {
-    return retrying(manifestRequest('GET', reference), call, async (granted) => {
+    return asking(manifestRequest('GET', reference, userAgent), call, async (granted) => {
       const { answer, target, credential } = granted
-      const limits = { url: target.url, maxBytes: MAX_MANIFEST_BYTES, name: 'manifest' }
+      const limits = {
+        url: target.url,
+        maxBytes: maxManifestBytes,
+        name: 'manifest',
+        hint: limitHint(MANIFEST_LIMIT_FLAGS.bytes),
+      }
       const bytes = await readBody(answer, { ...limits, idleTimeoutMs, signal: call.signal })
       const claimed = claimedDigest(granted)
       const digest = reference.digest ?? claimed ?? digestOf(bytes)
@@ -113,39 +159,49 @@ export function createRegistrySource(options: RegistrySourceOptions): RegistrySo
   async function openBlob(
     reference: Reference,
     descriptor: Descriptor,
-    call: CallOptions & { readonly offset?: number },
-  ): Promise<OpenBlob> {
-    const { offset = 0 } = call
+    call: CallOptions & BlobPart,
+  ): Promise<Exchange> {
+    const { signal, target, connections } = call
+    const part = { start: call.offset ?? 0, end: call.end ?? descriptor.size }
     const request: ApiRequest = {
       method: 'GET',
       reference,
       path: `blobs/${descriptor.digest}`,
       what: `blob ${descriptor.digest}`,
       headers: {
+        'user-agent': userAgent,
         // A proxy that compresses would change the bytes that are hashed.
         'accept-encoding': 'identity',
-        ...(offset > 0 && { range: `bytes=${offset}-${descriptor.size - 1}` }),
+        ...(!isWhole(part, descriptor) && { range: `bytes=${part.start}-${part.end - 1}` }),
       },
     }
-    return retrying(request, call, async (granted) => {
+    const sender: Sender = connections
+      ? { ...transport, send: (http) => connections.send(http, transport.noteReach) }
+      : transport
+    return retrying(reference, call, async (server) => {
+      const exchange =
+        (target && (await askAgain(sender, server, target, request, signal))) ??
+        (await ask({ transport: sender, authorizer }, server, request, call))
       try {
-        checkRange(granted, offset, descriptor)
-        checkLength(granted, offset, descriptor)
-        checkClaim(granted, descriptor.digest)
+        checkBlobAnswer(exchange, part, descriptor)
       } catch (error) {
-        discardBody(granted.answer)
+        discardBody(exchange.answer)
         throw error
       }
-      return granted
+      return exchange
     })
   }
 
   return {
     async resolve(reference, call) {
-      const found = await retrying(manifestRequest('HEAD', reference), call, async (granted) => {
-        await granted.answer.body.dump()
-        return describeHead(granted, reference)
-      })
+      const found = await asking(
+        manifestRequest('HEAD', reference, userAgent),
+        call,
+        async (granted) => {
+          await granted.answer.body.dump()
+          return describeHead(granted, reference)
+        },
+      )
       return found ?? (await fetchManifest(reference, call)).descriptor
     },
     manifest: fetchManifest,
@@ -176,7 +232,11 @@ export function createRegistrySource(options: RegistrySourceOptions): RegistrySo
   }
 }
 
-function manifestRequest(method: 'GET' | 'HEAD', reference: Reference): ApiRequest {
+function manifestRequest(
+  method: 'GET' | 'HEAD',
+  reference: Reference,
+  userAgent: string,
+): ApiRequest {
   const name = reference.digest ?? reference.tag
   if (name === undefined) {
     throw new CodedError('INVALID', `${subjectOf(reference)}: expected a tag or a digest`)
@@ -186,7 +246,7 @@ function manifestRequest(method: 'GET' | 'HEAD', reference: Reference): ApiReque
     reference,
     path: `manifests/${name}`,
     what: `manifest "${name}"`,
-    headers: { accept: ACCEPT_MANIFEST },
+    headers: { 'user-agent': userAgent, accept: ACCEPT_MANIFEST },
   }
 }
 
@@ -203,24 +263,9 @@ function describeHead(granted: Granted, { digest: wanted }: Reference): Descript
   return { mediaType, digest, size: Number(length), annotations: {} }
 }
 
-function mediaTypeOf({ answer }: Granted): string | undefined {
+function mediaTypeOf({ answer }: Exchange): string | undefined {
   const mediaType = (answer.header('content-type') ?? '').split(';')[0]?.trim() ?? ''
   return isMediaType(mediaType) ? mediaType : undefined
-}
-
-function claimedDigest({ answer, foreign }: Granted): Digest | undefined {
-  const text = answer.header('docker-content-digest')
-  if (text === undefined || foreign) return undefined
-  if (isDigest(text)) return text
-  throw new RequestFailure('CORRUPT', 'registry answered with a malformed Docker-Content-Digest')
-}
-
-function checkClaim(granted: Granted, digest: Digest): void {
-  const claimed = claimedDigest(granted)
-  if (claimed === undefined || digestAlgorithm(claimed) !== digestAlgorithm(digest)) return
-  if (claimed !== digest) {
-    throw new RequestFailure('CORRUPT', `registry answered for blob ${digest} with ${claimed}`)
-  }
 }
 
 function checkOffset(reference: Reference, offset: number, { size }: Descriptor): void {
@@ -228,26 +273,5 @@ function checkOffset(reference: Reference, offset: number, { size }: Descriptor)
   throw new CodedError(
     'INVALID',
     `${subjectOf(reference)}: offset ${offset} is not within the ${size} bytes of the blob`,
-  )
-}
-
-/** The part that was asked for, and no other: appended to what is there, a wrong one would be found only at the end. */
-function checkRange({ answer }: Granted, offset: number, { size, digest }: Descriptor): void {
-  if (offset === 0 && answer.status === 200) return
-  const range = answer.header('content-range') ?? ''
-  if (answer.status === 206 && range === `bytes ${offset}-${size - 1}/${size}`) return
-  if (answer.status === 206 && range === `bytes ${offset}-${size - 1}/*`) return
-  throw new RequestFailure(
-    'INVALID',
-    `registry cannot send blob ${digest} from byte ${offset}: it answered ${answer.status === 200 ? 'with the whole' : 'with another range'}`,
-  )
-}
-
-function checkLength({ answer }: Granted, offset: number, { size, digest }: Descriptor): void {
-  const length = answer.header('content-length')
-  if (length === undefined || Number(length) === size - offset) return
-  throw new RequestFailure(
-    'CORRUPT',
-    `registry sends ${length} bytes of blob ${digest}; expected ${size - offset}`,
   )
 }

@@ -13,6 +13,8 @@ export class RequestFailure extends Error {
   readonly retryAfterMs: number | undefined
   /** The credential was refused: another one may do. */
   readonly refused: boolean
+  /** The server said that it is asked for too much. */
+  readonly overload: boolean
 
   constructor(
     code: ErrorCode,
@@ -21,11 +23,13 @@ export class RequestFailure extends Error {
       transient = false,
       retryAfterMs,
       refused = false,
+      overload = false,
       cause,
     }: {
       readonly transient?: boolean
       readonly retryAfterMs?: number | undefined
       readonly refused?: boolean
+      readonly overload?: boolean
       readonly cause?: unknown
     } = {},
   ) {
@@ -35,6 +39,7 @@ export class RequestFailure extends Error {
     this.transient = transient
     this.retryAfterMs = retryAfterMs
     this.refused = refused
+    this.overload = overload
   }
 }
 

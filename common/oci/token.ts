@@ -148,7 +148,7 @@ async function postRefresh(
     reach,
     signal,
   })
-  return { target: { url: realm, headers, tls }, answer, foreign: false }
+  return { target: { url: realm, headers, tls, reach }, answer, foreign: false }
 }
 
 /** `Basic` and base64 of `user:password`. */

@@ -1,12 +1,10 @@
-import { createHash } from 'node:crypto'
-import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
-import { isIP, type LookupFunction } from 'node:net'
-import { createSecureContext, getCACertificates } from 'node:tls'
-import { type Dispatcher, Pool } from 'undici'
-import { innermost, isWithin, type Reach, reachOf } from './address.ts'
-import { connectionFailure, refuseAddress } from './connection-failure.ts'
+import { Pool } from 'undici'
+import type { Reach } from './address.ts'
+import { checkLiteral, guardedLookup, type NoteReach } from './address-guard.ts'
+import { connectionFailure } from './connection-failure.ts'
 import type { TlsSettings } from './hosts.ts'
 import { RequestFailure } from './request-failure.ts'
+import { secureContextOf, trustKey } from './trust.ts'
 
 /** One HTTP request, as it goes out; redirects are not followed. */
 export interface HttpRequest {
@@ -25,7 +23,16 @@ export interface HttpAnswer {
   readonly status: number
   /** The first value of a header; names in lower case. */
   header(name: string): string | undefined
-  readonly body: Dispatcher.ResponseData['body']
+  readonly body: AnswerBody
+}
+
+/** What undici's bodies can do, and those that come from elsewhere. */
+export interface AnswerBody extends AsyncIterable<Uint8Array> {
+  /** Reads what is left, up to a limit, and throws it away. */
+  dump(options?: { readonly limit: number; readonly signal: AbortSignal }): Promise<void>
+  on(event: 'error', listener: (error: unknown) => void): this
+  /** Closes the connection. */
+  destroy(): unknown
 }
 
 /** Connections to servers, kept open between requests. Disposing closes them; requests under way fail. */
@@ -38,7 +45,12 @@ export interface Transport extends AsyncDisposable {
   send(request: HttpRequest): Promise<HttpAnswer>
   /** Where a host was last seen: the innermost of its addresses; undefined before the first request. */
   lastReach(hostname: string): Reach | undefined
+  /** Takes in where a host was seen by somebody who connects on his own. */
+  noteReach: NoteReach
 }
+
+/** What a request needs of a transport: requests may go out on other connections by the same rules. */
+export type Sender = Pick<Transport, 'idleTimeoutMs' | 'send' | 'lastReach'>
 
 /** A host name is at most 253 bytes and hosts come from references and redirects: bounded, the oldest goes. */
 const MAX_POOLS = 256
@@ -56,6 +68,7 @@ export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: num
   return {
     idleTimeoutMs,
     lastReach: (hostname) => reaches.get(hostname),
+    noteReach: note,
     async send({ method, url, headers, body, tls, reach, signal }) {
       signal.throwIfAborted()
       if (closed) throw new RequestFailure('UNAVAILABLE', 'the registry client was closed')
@@ -87,15 +100,13 @@ export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: num
   }
 }
 
-type Note = (hostname: string, reach: Reach) => void
-
 function poolFor(
   pools: Map<string, Pool>,
   url: URL,
   tls: TlsSettings,
   reach: Reach,
   idleTimeoutMs: number,
-  note: Note,
+  note: NoteReach,
 ): Pool {
   // A connection belongs to whoever trusts its certificate in the same way.
   const trust = url.protocol === 'https:' ? trustKey(tls) : ''
@@ -118,7 +129,7 @@ function poolFor(
       lookup: guardedLookup(reach, note),
       ...(url.protocol === 'https:' && {
         rejectUnauthorized: tls.verify,
-        ...(tls.ca.length > 0 && { secureContext: contextFor(tls) }),
+        ...(tls.ca.length > 0 && { secureContext: secureContextOf(tls) }),
       }),
     },
   })
@@ -130,54 +141,6 @@ function poolFor(
     oldest[1].close().catch(() => {})
   }
   return pool
-}
-
-function trustKey({ ca, verify }: TlsSettings): string {
-  const hash = createHash('sha256')
-  for (const pem of ca) hash.update(pem).update('\0')
-  return `${verify} ${hash.digest('hex')}`
-}
-
-// Made once for a pool: reading the system's certificates for each connection costs tens of milliseconds.
-function contextFor({ ca }: TlsSettings) {
-  return createSecureContext({ ca: [...getCACertificates('default'), ...ca] })
-}
-
-/** Looks a name up and keeps the addresses that may be contacted: the connection goes to one that was checked (DNS rebinding). */
-function guardedLookup(allowed: Reach, note: Note): LookupFunction {
-  return (hostname, options: LookupOptions, callback) => {
-    lookup(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error !== null) {
-        callback(error, '', 0)
-        return
-      }
-      const kept = addresses.filter(({ address }) => isWithin(reachOf(address), allowed))
-      const [first] = kept
-      if (first === undefined) {
-        callback(refuseAddress(hostname, addresses[0]?.address ?? 'no address'), '', 0)
-        return
-      }
-      note(hostname, innermostOf(kept))
-      if (options.all) callback(null, kept)
-      else callback(null, first.address, first.family)
-    })
-  }
-}
-
-function innermostOf(addresses: readonly LookupAddress[]): Reach {
-  return addresses.reduce<Reach>(
-    (reach, { address }) => innermost(reach, reachOf(address)),
-    'public',
-  )
-}
-
-/** An address needs no lookup, so it is checked here. */
-function checkLiteral(url: URL, allowed: Reach, note: Note): void {
-  const host = url.hostname.replace(/^\[|\]$/g, '')
-  if (isIP(host) === 0) return
-  const reach = reachOf(host)
-  if (!isWithin(reach, allowed)) throw refuseAddress(url.hostname, host)
-  note(url.hostname, reach)
 }
 
 function firstValue(value: string | string[] | undefined): string | undefined {

@@ -79,6 +79,9 @@ export function nodeService(
   }
 }
 
+/** Of a list of sources that a user may have made long. */
+const MAX_LOGGED = 500
+
 /** Never the whole request: it holds secrets. */
 function describePublish({ volume_id, target_path, volume_context }: NodePublishVolumeRequest) {
   return {
@@ -86,5 +89,6 @@ function describePublish({ volume_id, target_path, volume_context }: NodePublish
     target: target_path,
     pod: `${volume_context['csi.storage.k8s.io/pod.namespace']}/${volume_context['csi.storage.k8s.io/pod.name']}`,
     reference: volume_context['oras.artifact.reference'],
+    sources: volume_context['oras.sources']?.slice(0, MAX_LOGGED),
   }
 }

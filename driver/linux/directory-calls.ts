@@ -16,6 +16,7 @@ const NUMBERS = {
     openat2: 437,
     readlinkat: 267,
     renameat2: 316,
+    statx: 332,
     symlinkat: 266,
     unlinkat: 263,
     utimensat: 280,
@@ -28,6 +29,7 @@ const NUMBERS = {
     openat2: 437,
     readlinkat: 78,
     renameat2: 276,
+    statx: 291,
     symlinkat: 36,
     unlinkat: 35,
     utimensat: 88,
@@ -77,6 +79,13 @@ export const readlinkat = systemCall('readlinkat', numbers.readlinkat, [
   'const char *',
   'void *',
   'size_t',
+])
+export const statx = systemCall('statx', numbers.statx, [
+  'int',
+  'const char *',
+  'int',
+  'uint',
+  'void *',
 ])
 /** utimensat(fd, NULL, times, 0): the descriptor itself, as futimens(3) calls it. */
 export const futimens = systemCall('utimensat', numbers.utimensat, [

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { isSystemError } from '../../common/errors.ts'
 import {
   close,
@@ -34,19 +35,23 @@ export function removeTree(directory: number, name: EntryName, before?: BeforeRe
  * Removes an entry of the directory at a path as {@link removeTree} does, letting the event loop turn after every {@link SLICE} entries.
  *
  * @param directory path of a directory of our own, short, and not a link
+ * @param pauseMs its first number says how long to rest after a slice, looked up each time, so that the disk has time for others; absent: not at all
  * @throws the signal's reason when it fires; what is left can be removed by another call
  */
 export async function removeTreeInSlices(
   directory: string,
   name: EntryName,
   signal?: AbortSignal,
+  pauseMs?: Int32Array,
 ): Promise<void> {
   const fd = openDirectory(directory)
   try {
     let removed = 0
     for (const _ of removing(fd, name)) {
       if (++removed % SLICE !== 0) continue
-      await new Promise<void>((resolve) => setImmediate(resolve))
+      const pause = pauseMs?.[0] ?? 0
+      if (pause > 0) await delay(pause)
+      else await new Promise<void>((resolve) => setImmediate(resolve))
       signal?.throwIfAborted()
     }
   } finally {

@@ -10,6 +10,16 @@ export function isTarType(mediaType: string): boolean {
   return TAR.test(mediaType.toLowerCase())
 }
 
+/**
+ * Answers whether a layer's media type is that of files of a model, archived by their paths in the model.
+ *
+ * @see https://github.com/modelpack/model-spec/blob/main/docs/spec.md
+ */
+export function isModelTarType(mediaType: string): boolean {
+  const type = mediaType.toLowerCase()
+  return /^application\/vnd\.(?:cncf|cnai)\.model\./.test(type) && isTarType(type)
+}
+
 /** Answers whether a config's media type is that of a container image. */
 export function isImageConfigType(mediaType: string): boolean {
   return mediaType === OCI_IMAGE_CONFIG || mediaType === DOCKER_IMAGE_CONFIG

@@ -1,24 +1,34 @@
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import pLimit, { type LimitFunction } from 'p-limit'
 import type { Source } from '../../common/composition/composition.ts'
-import { CodedError, isCodedError, isSystemError } from '../../common/errors.ts'
+import {
+  CodedError,
+  type ErrorCode,
+  isCodedError,
+  isSystemError,
+  toCodedError,
+} from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import type { ArtifactSource } from '../../common/oci/artifact-source.ts'
 import type { Keyring } from '../../common/oci/credentials.ts'
-import type { Descriptor, Platform } from '../../common/oci/descriptor.ts'
+import type { Platform } from '../../common/oci/descriptor.ts'
 import { formatReference, type Reference } from '../../common/oci/reference.ts'
+import { isOutOfSpace } from '../linux/free-space.ts'
 import type { Origin } from '../store/blobs.ts'
+import type { Evictor } from '../store/eviction/evictor.ts'
 import type { Store } from '../store/store.ts'
-import { type Tree, treeKey } from '../store/trees.ts'
+import { type Tree, type TreeKey, treeKey } from '../store/trees.ts'
 import { aboutReference } from './about-reference.ts'
-import { allOrFirstError } from './all-or-first-error.ts'
 import { createBlobPuller } from './blob-puller.ts'
+import { createDownloadSpace } from './download/download-space.ts'
+import type { DownloadThreads } from './download/download-threads.ts'
 import { formatProgress } from './format-progress.ts'
 import { createJobs, type JobContext, type Progress } from './jobs.ts'
-import { layout, type Plan } from './layout.ts'
+import { type LayoutOptions, layout, layoutOptionsOf, type Plan } from './layout.ts'
+import { DEFAULT_PULL_LIMITS, type PullLimits } from './pull-limits.ts'
+import { roomOfPull } from './pull-room.ts'
 import { createResolver, type Resolved } from './resolver.ts'
-import { DEFAULT_TREE_LIMITS, type TreeWorkers } from './tree-workers.ts'
+import { treeIdentityOf } from './tree-identity.ts'
+import { pullTree } from './tree-pull.ts'
+import type { TreeWorkers } from './tree-workers.ts'
 
 /** Who asks for a tree, and until when. */
 export interface PullOptions {
@@ -36,14 +46,19 @@ export interface PullOptions {
 /** From a reference to a tree on disk: resolves, downloads what is missing once for all who ask, verifies, lays out. */
 export interface Puller extends AsyncDisposable {
   /**
-   * Makes sure that the node has the tree of a source, and that this caller may see it.
+   * Makes sure that the node has the tree of a source, and that this caller may see it. What the source shows of it, and where, is a view's:
+   * see `viewPartOf`.
    *
    * @throws PENDING with the progress when the signal fires first; else as {@link ArtifactSource}, and EXHAUSTED for a full disk or a cap
    */
   ensureTree(source: Source, options: PullOptions): Promise<Tree>
 }
 
-const LAYOUT_OPTIONS = { unpack: 'auto', modes: 'readable' } as const
+/** Told how each pull ended, once for all who waited for it. */
+export interface PullObserver {
+  /** @param bytes what had to be downloaded */
+  pulled(code: ErrorCode | 'OK' | 'CANCELLED', bytes: number, seconds: number): void
+}
 
 export function createPuller(options: {
   readonly store: Store
@@ -53,86 +68,76 @@ export function createPuller(options: {
   readonly log: Logger
   /** How many blobs are downloaded at once on this node. */
   readonly maxDownloads: number
+  /** Where big blobs are downloaded; absent: on the main thread. */
+  readonly downloadThreads?: DownloadThreads
   /** How long a pull goes on when nobody waits for it. */
   readonly lingerMs?: number
+  /** What a pull may cost. */
+  readonly limits?: PullLimits
+  /** Makes room for pulls; absent: there is what there is. */
+  readonly evictor?: Pick<Evictor, 'makeRoom' | 'ranOut'>
+  readonly observer?: PullObserver
 }): Puller {
-  const { store, source, treeWorkers, log } = options
-  const resolver = createResolver({ ...store, source, platform: options.platform })
-  const blobs = createBlobPuller(options)
+  const { store, source, treeWorkers, log, limits = DEFAULT_PULL_LIMITS, evictor } = options
+  /** Whoever fetches a manifest will soon download blobs and build a tree: the threads are warm by then. */
+  const noticing: ArtifactSource = {
+    ...source,
+    manifest(reference, call) {
+      options.downloadThreads?.warm()
+      treeWorkers.warm()
+      return source.manifest(reference, call)
+    },
+  }
+  const resolver = createResolver({
+    ...{ ...store, limits, platform: options.platform },
+    source: noticing,
+  })
+  const blobs = createBlobPuller({
+    ...options,
+    // An evictor makes room, and counts what is in the trash as gone.
+    space: evictor === undefined ? createDownloadSpace(store.directory, limits.tree) : undefined,
+  })
   const treeJobs = createJobs<Tree>(options)
 
-  /** The job of one tree: blobs, then staging, then commit. */
+  /** The job of one tree. */
   const makeTree = async (
     { reference }: Source,
-    resolved: Resolved,
-    plan: Plan,
+    { key, resolved, plan }: { key: TreeKey; resolved: Resolved; plan: Plan },
     { keyring, concurrency }: PullOptions,
     job: JobContext,
   ): Promise<Tree> => {
-    const origin = originOf(reference)
     const started = performance.now()
-    const here = new Set<Descriptor>()
-    job.reportProgress(() => ({
-      done: plan.blobs.reduce(
-        (sum, blob) => sum + (here.has(blob) ? blob.size : blobs.downloaded(blob, origin)),
-        0,
-      ),
-      total: plan.bytes,
-    }))
-    const own: LimitFunction = pLimit(concurrency ?? Number.POSITIVE_INFINITY)
-    await allOrFirstError(
-      job.signal,
-      plan.blobs.map(
-        (blob) => (signal) =>
-          own(async () => {
-            await blobs.ensure(blob, origin, { reference, keyring, signal })
-            here.add(blob)
-          }),
-      ),
-    )
-    const key = keyOf(resolved)
-    const existing = await store.trees.get(key)
-    if (existing !== undefined) {
-      // Laid out for another origin already; this one has now proved every blob.
-      await store.trees.addOrigin(key, origin)
-      return existing
-    }
-    const staging = await store.makeStaging()
+    const origin = originOf(reference)
+    let bytes = 0
+    const done = (code: Parameters<PullObserver['pulled']>[0]) =>
+      options.observer?.pulled(code, bytes, (performance.now() - started) / 1_000)
+    // Held before anything is looked for: eviction leaves it alone from here on, whether callers stay or not.
+    using _held = store.holds.hold([key, ...plan.blobs.map(({ digest }) => digest)])
     try {
-      const root = join(staging, 'root')
-      await mkdir(root, { mode: 0o755 })
-      const summary = await treeWorkers.build(
-        {
-          root,
-          flavour: plan.flavour,
-          modes: plan.modes,
-          limits: DEFAULT_TREE_LIMITS,
-          steps: plan.steps.map(({ blob, ...step }) => ({
-            ...step,
-            blobPath: store.blobs.path(blob.digest),
-          })),
-        },
-        job.signal,
-      )
-      const tree = await store.trees.commit(key, staging, {
-        manifest: resolved.manifestDigest,
-        origins: [origin],
-        blobs: plan.blobs.map((blob) => blob.digest),
-        bytes: summary.bytes,
-        inodes: summary.files + summary.directories + summary.links,
+      const isBuilt = (await store.trees.get(key)) !== undefined
+      const room = await roomOfPull(plan, { store, origin, isBuilt })
+      bytes = room.downloadBytes
+      const pullKey = pullKeyOf(origin, key)
+      const hereBefore = plan.bytes - room.downloadBytes
+      const written = () => Math.max(0, (treeJobs.progress(pullKey)?.done ?? 0) - hereBefore)
+      using _room = await evictor?.makeRoom({
+        ...{ ...room, key, written },
+        subject: `Cannot pull "${formatReference(reference)}"`,
       })
-      log.info(
-        {
-          reference: formatReference(reference),
-          digest: resolved.digest,
-          bytes: plan.bytes,
-          ms: Math.round(performance.now() - started),
-        },
-        'pulled',
-      )
+      const tree = await pullTree({
+        ...{ store, blobs, treeWorkers, limits: limits.tree },
+        ...{ key, plan, manifestDigest: resolved.manifestDigest },
+        ...{ reference, origin, keyring, job },
+        ...(concurrency !== undefined && { concurrency }),
+      })
+      const ms = Math.round(performance.now() - started)
+      const { digest } = resolved
+      log.info({ reference: formatReference(reference), digest, bytes: plan.bytes, ms }, 'pulled')
+      done('OK')
       return tree
     } catch (error) {
-      await store.trash.take(staging)
+      if (isOutOfSpace(error)) evictor?.ranOut(key)
+      done(job.signal.aborted ? 'CANCELLED' : toCodedError(error).code)
       throw error
     }
   }
@@ -143,26 +148,31 @@ export function createPuller(options: {
       let jobKey: string | undefined
       try {
         const origin = originOf(asked.reference)
-        const pullKeyOf = (found: Resolved) => `${origin}@${keyOf(found)}`
+        const wanted = layoutOptionsOf(asked)
         const resolved = await resolver.resolve(asked, {
           ...call,
           // A pull that is under way counts: its waiters need no answer from the registry to go on waiting.
-          isPresent: async (found) =>
-            treeJobs.progress(pullKeyOf(found)) !== undefined ||
-            (await store.trees.get(keyOf(found)))?.meta.origins.includes(origin) === true,
+          isPresent: async (found) => {
+            const key = possibleKeyOf(found, wanted)
+            if (key === undefined) return false
+            return (
+              treeJobs.progress(pullKeyOf(origin, key)) !== undefined ||
+              (await store.trees.get(key))?.meta.origins.includes(origin) === true
+            )
+          },
         })
-        const key = keyOf(resolved)
+        const key = keyOf(resolved, wanted)
         // Lease before content, so that eviction cannot win the race.
         await call.onKey?.(key, resolved)
         const tree = await store.trees.get(key)
         if (tree?.meta.origins.includes(origin)) return tree
-        const plan = layout(resolved.manifest, LAYOUT_OPTIONS)
-        const pullKey = pullKeyOf(resolved)
+        const plan = layout(resolved.manifest, wanted)
+        const pullKey = pullKeyOf(origin, key)
         jobKey = pullKey
         call.onPull?.(() => treeJobs.progress(pullKey))
         return await treeJobs.join(
           pullKey,
-          (job) => makeTree(asked, resolved, plan, call, job),
+          (job) => makeTree(asked, { key, resolved, plan }, call, job),
           call.signal,
         )
       } catch (error) {
@@ -189,8 +199,23 @@ function originOf({ registry, repository }: Reference): Origin {
   return `${registry}/${repository}`
 }
 
-function keyOf({ manifestDigest }: Resolved): string {
-  return treeKey({ manifest: manifestDigest, ...LAYOUT_OPTIONS })
+/** Who asks elsewhere pulls for himself. */
+function pullKeyOf(origin: Origin, key: TreeKey): string {
+  return `${origin}@${key}`
+}
+
+function keyOf(resolved: Resolved, wanted: LayoutOptions): TreeKey {
+  return treeKey(treeIdentityOf(resolved, wanted))
+}
+
+/** Undefined when nothing of that manifest would be mounted: the registry may have another by now. */
+function possibleKeyOf(resolved: Resolved, wanted: LayoutOptions): TreeKey | undefined {
+  try {
+    return keyOf(resolved, wanted)
+  } catch (error) {
+    if (isCodedError(error, 'INVALID')) return undefined
+    throw error
+  }
 }
 
 /** Turns what happened into words for the pod's events: the reference, and what a person can do. */

@@ -1,26 +1,25 @@
 import type { PullPolicy, Source } from '../../common/composition/composition.ts'
-import { CodedError } from '../../common/errors.ts'
+import { CodedError, isCodedError } from '../../common/errors.ts'
 import type { ArtifactSource, CallOptions } from '../../common/oci/artifact-source.ts'
 import type { Keyring } from '../../common/oci/credentials.ts'
 import type { Platform } from '../../common/oci/descriptor.ts'
 import type { Digest } from '../../common/oci/digest.ts'
-import { type ImageIndex, type ImageManifest, parseManifest } from '../../common/oci/manifest.ts'
-import { choosePlatform } from '../../common/oci/platform.ts'
+import type { ImageIndex, ImageManifest } from '../../common/oci/manifest.ts'
 import { formatReference, type Reference } from '../../common/oci/reference.ts'
 import type { AccessStore } from '../store/access.ts'
 import type { ManifestStore } from '../store/manifests.ts'
-import { aboutReference } from './about-reference.ts'
+import { namingReference } from './about-reference.ts'
+import { type ChosenManifest, chooseManifest } from './choose-manifest.ts'
 import { credentialIdentity, keyringIdentities } from './credential-identity.ts'
 import { createJobs } from './jobs.ts'
+import { createManifestParser } from './manifest-parser.ts'
+import type { PullLimits } from './pull-limits.ts'
 import { createRecentManifests } from './recent-manifests.ts'
 
 /** A manifest that this caller has proved he may read. */
-export interface Resolved {
+export interface Resolved extends ChosenManifest {
   /** What the reference names: of an index, if that is what it names. */
   readonly digest: Digest
-  readonly manifest: ImageManifest
-  /** Of the manifest itself: the index's child for the wanted platform, else the same as `digest`. */
-  readonly manifestDigest: Digest
 }
 
 /** Who asks, and until when. */
@@ -52,9 +51,12 @@ export function createResolver(options: {
   readonly manifests: ManifestStore
   readonly access: AccessStore
   readonly salt: string
+  /** The node's, for sources that name none. */
   readonly platform: Platform
+  readonly limits: Pick<PullLimits, 'manifest' | 'indexDepth'>
 }): Resolver {
-  const { source, manifests, access, salt, platform } = options
+  const { source, manifests, access, salt, platform: nodePlatform, limits } = options
+  const parse = createManifestParser(limits.manifest)
   const remembered = createRecentManifests(MAX_REMEMBERED_BYTES)
 
   /** The manifest from disk, if this caller has once received it from the registry himself. */
@@ -65,7 +67,7 @@ export function createResolver(options: {
     if (known !== undefined) return known
     const bytes = await manifests.get(digest)
     if (bytes === undefined) return undefined
-    const manifest = parseManifest(bytes)
+    const manifest = await parse(bytes)
     remembered.set(digest, manifest, bytes.length)
     return manifest
   }
@@ -87,7 +89,8 @@ export function createResolver(options: {
     const fetched = await source.manifest(reference, call)
     const { digest } = fetched.descriptor
     // Parsed before anything is remembered: a captive portal's page must not stick.
-    const parsed = parseNamed(reference, fetched.bytes)
+    const parsed = await namingReference(reference, () => parse(fetched.bytes))
+    remembered.set(digest, parsed, fetched.bytes.length)
     const identity = credentialIdentity(salt, reference.registry, fetched.credential)
     await manifests.put(digest, fetched.bytes)
     await access.recordProof(reference, digest, identity)
@@ -102,37 +105,37 @@ export function createResolver(options: {
     )
   }
 
-  /** From a manifest or index to the manifest for this node's platform. */
+  /** From a manifest or index to the manifest for the platform that is asked for. */
   const choose = async (
-    reference: Reference,
+    { reference, platform = nodePlatform }: Source,
     digest: Digest,
-    parsed: ImageManifest | ImageIndex,
     load: (digest: Digest) => Promise<ImageManifest | ImageIndex | undefined>,
+    loaded?: ImageManifest | ImageIndex,
   ): Promise<Resolved | undefined> => {
-    let manifest = parsed
-    let manifestDigest = digest
-    for (let depth = 0; manifest.kind === 'index'; depth += 1) {
-      if (depth === MAX_INDEX_DEPTH) {
-        throw new CodedError(
-          'INVALID',
-          `Cannot use "${formatReference(reference)}": indexes are nested deeper than ${MAX_INDEX_DEPTH}`,
-        )
-      }
-      const child = chooseNamed(reference, manifest, platform)
-      const next = await load(child.digest)
-      if (next === undefined) return undefined
-      manifest = next
-      manifestDigest = child.digest
-    }
-    return { digest, manifest, manifestDigest }
+    const parsed = loaded ?? (await load(digest))
+    if (parsed === undefined) return undefined
+    const maxIndexDepth = limits.indexDepth
+    const chosen = await chooseManifest({
+      reference,
+      digest,
+      parsed,
+      platform,
+      maxIndexDepth,
+      load,
+    })
+    return chosen && { digest, ...chosen }
   }
 
-  const cached = async (reference: Reference, digest: Digest, caller: ResolveOptions) => {
-    const load = (child: Digest) => fromCache(reference, child, caller.keyring)
-    const parsed = await load(digest)
-    const resolved =
-      parsed === undefined ? undefined : await choose(reference, digest, parsed, load)
-    return resolved !== undefined && (await caller.isPresent(resolved)) ? resolved : undefined
+  const cached = async (asked: Source, digest: Digest, caller: ResolveOptions) => {
+    try {
+      const load = (child: Digest) => fromCache(asked.reference, child, caller.keyring)
+      const resolved = await choose(asked, digest, load)
+      return resolved !== undefined && (await caller.isPresent(resolved)) ? resolved : undefined
+    } catch (error) {
+      // A tag may have got the platform since. What has not changed fails again below.
+      if (isCodedError(error, 'INVALID') && asked.pullPolicy !== 'Never') return undefined
+      throw error
+    }
   }
 
   return {
@@ -143,7 +146,7 @@ export function createResolver(options: {
       const known = reference.digest ?? (await access.tagDigest(reference, identities))
 
       if (known !== undefined && (policy !== 'Always' || reference.digest !== undefined)) {
-        const resolved = await cached(reference, known, caller)
+        const resolved = await cached(asked, known, caller)
         if (resolved !== undefined) return resolved
       }
       if (policy === 'Never') {
@@ -155,10 +158,10 @@ export function createResolver(options: {
       const load = (child: Digest) => byDigest(reference, child, caller)
       if (reference.digest === undefined && known === undefined) {
         const { digest, parsed } = await fromRegistry(reference, caller)
-        return present(await choose(reference, digest, parsed, load))
+        return present(await choose(asked, digest, load, parsed))
       }
       const digest = reference.digest ?? (await source.resolve(reference, caller)).digest
-      const resolved = present(await choose(reference, digest, await load(digest), load))
+      const resolved = present(await choose(asked, digest, load))
       if (reference.digest === undefined && digest !== known) {
         // The manifest was received by its digest just now, or earlier by this caller: what the tag means is his to remember.
         const [identity] = identities
@@ -173,9 +176,6 @@ export function createResolver(options: {
 /** Of manifests as they are written; parsed they take a few times as much memory. */
 const MAX_REMEMBERED_BYTES = 4 * 1024 * 1024
 
-/** Deeper nesting has no use and costs a request each. */
-const MAX_INDEX_DEPTH = 3
-
 function present(resolved: Resolved | undefined): Resolved {
   if (resolved === undefined) throw new CodedError('INTERNAL', 'A loaded manifest is missing')
   return resolved
@@ -183,22 +183,4 @@ function present(resolved: Resolved | undefined): Resolved {
 
 function withDigest({ registry, repository }: Reference, digest: Digest): Reference {
   return { registry, repository, digest }
-}
-
-function parseNamed(reference: Reference, bytes: Uint8Array): ImageManifest | ImageIndex {
-  return naming(reference, () => parseManifest(bytes))
-}
-
-function chooseNamed(reference: Reference, index: ImageIndex, platform: Platform) {
-  return naming(reference, () => choosePlatform(index, platform))
-}
-
-/** Puts the reference in front of what a pure function found wrong with its content. */
-function naming<T>(reference: Reference, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    if (!(error instanceof CodedError)) throw error
-    throw aboutReference(formatReference(reference), error)
-  }
 }

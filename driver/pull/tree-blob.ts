@@ -1,6 +1,14 @@
 import { constants, fchmodSync, fstatSync, readSync, writeSync } from 'node:fs'
 import { isSystemError } from '../../common/errors.ts'
-import { close, createFileAt, linkFileAt, openAt, openFile, setTimes } from '../linux/directory.ts'
+import {
+  close,
+  createFileAt,
+  linkAt,
+  linkFileAt,
+  openAt,
+  openFile,
+  setTimes,
+} from '../linux/directory.ts'
 import { systemCall } from '../linux/libc.ts'
 
 /** No more names for the inode (65 000 on ext4), another file system, or one without hard links. */
@@ -30,6 +38,21 @@ export function placeBlob(blobPath: string, directory: number, name: string): nu
     return fstatSync(blob).size
   } finally {
     close(blob)
+  }
+}
+
+/** Gives a regular file of a tree a second name, or copies it where it cannot be linked. */
+export function placeLink(
+  fromDirectory: number,
+  from: string,
+  toDirectory: number,
+  to: string,
+): void {
+  try {
+    linkAt(fromDirectory, from, toDirectory, to)
+  } catch (error) {
+    if (!isSystemError(error, ...CANNOT_LINK)) throw error
+    placeCopy(fromDirectory, from, toDirectory, to)
   }
 }
 

@@ -1,21 +1,28 @@
 import { CodedError } from '../../common/errors.ts'
-import type { TreeLimits } from './tree-job.ts'
+import { limitHint } from '../../common/limit-hint.ts'
+import type { SpaceWatch } from './space-watch.ts'
+import { TREE_LIMIT_FLAGS, type TreeLimits } from './tree-limits.ts'
 
 /** Counts what the archives of one tree cost, and stops them at its limits. */
 export interface TreeBudget {
   readonly limits: TreeLimits
-  /** @throws EXHAUSTED when the tree has more entries than `limits.entries` */
+  /** @throws EXHAUSTED when the tree has more entries than `limits.entries`, or the node runs out of inodes */
   takeEntry(): void
-  /** Starts counting an archive of `compressedBytes`. */
+  /**
+   * Starts counting an archive of `compressedBytes`.
+   *
+   * @throws EXHAUSTED when not even that much is free
+   */
   archive(compressedBytes: number): ArchiveBudget
 }
 
 export interface ArchiveBudget {
-  /** @throws EXHAUSTED when the tree's archives, or this one for its size, decompress to too much */
+  readonly limits: TreeLimits
+  /** @throws EXHAUSTED when the tree's archives, or this one for its size, decompress to too much, or the node runs out of space */
   takeBytes(bytes: number): void
 }
 
-export function createTreeBudget(limits: TreeLimits): TreeBudget {
+export function createTreeBudget(limits: TreeLimits, space: SpaceWatch): TreeBudget {
   let entries = 0
   let treeBytes = 0
   return {
@@ -24,11 +31,14 @@ export function createTreeBudget(limits: TreeLimits): TreeBudget {
       if (++entries > limits.entries) {
         throw exhausted(`the archives have more than ${limits.entries} entries`, 'entries')
       }
+      space.take(0, 1)
     },
     archive(compressedBytes) {
+      space.expect(compressedBytes)
       const byRatio = Math.max(limits.ratioFreeBytes, compressedBytes * limits.ratio)
       let archiveBytes = 0
       return {
+        limits,
         takeBytes(bytes) {
           archiveBytes += bytes
           treeBytes += bytes
@@ -44,6 +54,7 @@ export function createTreeBudget(limits: TreeLimits): TreeBudget {
               'ratio',
             )
           }
+          space.take(bytes, 0)
         },
       }
     },
@@ -51,5 +62,5 @@ export function createTreeBudget(limits: TreeLimits): TreeBudget {
 }
 
 function exhausted(what: string, limit: keyof TreeLimits): CodedError {
-  return new CodedError('EXHAUSTED', `${what} (limit "${limit}")`)
+  return new CodedError('EXHAUSTED', `${what}${limitHint(TREE_LIMIT_FLAGS[limit])}`)
 }

@@ -1,29 +1,44 @@
-import { fstatSync, readSync } from 'node:fs'
 import { basename } from 'node:path'
 import { CodedError, isSystemError, toCodedError } from '../../common/errors.ts'
-import { close, openFile } from '../linux/directory.ts'
+import { followBlob, openBlob } from './blob-reader.ts'
+import { watchSpace } from './space-watch.ts'
+import { reachStage } from './stages.ts'
 import { createTarExtractor } from './tar/tar-extractor.ts'
 import { unpack } from './tar/unpack.ts'
 import { createTreeBudget, type TreeBudget } from './tree-budget.ts'
-import type { Cancellation, TreeJob, TreeStep, TreeSummary } from './tree-job.ts'
+import type {
+  AwaitBlob,
+  Cancellation,
+  IncomingBlob,
+  TreeJob,
+  TreeStep,
+  TreeSummary,
+} from './tree-job.ts'
 import { TreeWriter } from './tree-writer.ts'
-
-const READ_BYTES = 256 * 1024
 
 /**
  * Builds a tree in the current thread, by blocking calls: in a server, through `createTreeWorkers`.
  *
- * Disk content is not synced. What a failed build left in the root is the caller's to delete.
+ * Disk content is not synced. What a failed build left in the root is the caller's to delete; so is what came of an archive that was
+ * unpacked behind its download, unless that download ends well.
  *
+ * @param awaitBlob absent: every blob is in the store
  * @throws CORRUPT for a malformed archive; INVALID for one with something forbidden; EXHAUSTED for a limit or a full disk;
  * the signal's reason when it fires; INTERNAL when a blob or the root is missing
  */
-export async function buildTree(job: TreeJob, signal: Cancellation): Promise<TreeSummary> {
-  const budget = createTreeBudget(job.limits)
+export async function buildTree(
+  job: TreeJob,
+  signal: Cancellation,
+  awaitBlob: AwaitBlob = async () => 'here',
+): Promise<TreeSummary> {
+  const budget = createTreeBudget(job.limits, watchSpace(job.root, job.limits))
   using tree = new TreeWriter(job)
-  for (const step of job.steps) {
+  for (const [index, step] of job.steps.entries()) {
     try {
-      await buildStep(step, { job, tree, budget, signal })
+      signal.throwIfAborted()
+      const blob = await awaitBlob(index)
+      signal.throwIfAborted()
+      await buildStep(step, blob, { job, tree, budget, signal })
     } catch (error) {
       signal.throwIfAborted()
       throw explain(error, step)
@@ -32,50 +47,47 @@ export async function buildTree(job: TreeJob, signal: Cancellation): Promise<Tre
   return tree.finish()
 }
 
+interface Building {
+  readonly job: TreeJob
+  readonly tree: TreeWriter
+  readonly budget: TreeBudget
+  readonly signal: Cancellation
+}
+
 async function buildStep(
   step: TreeStep,
-  context: {
-    readonly job: TreeJob
-    readonly tree: TreeWriter
-    readonly budget: TreeBudget
-    readonly signal: Cancellation
-  },
+  blob: 'here' | IncomingBlob,
+  building: Building,
 ): Promise<void> {
-  const { job, tree, budget, signal } = context
-  signal.throwIfAborted()
-  tree.beginLayer()
+  building.tree.beginLayer()
   switch (step.kind) {
     case 'link':
-      tree.linkBlob(step.path, step.blobPath)
+      // A name in a tree is for good: only what is verified and in the store gets one.
+      if (blob !== 'here') throw new CodedError('INTERNAL', 'The blob is still being downloaded')
+      building.tree.linkBlob(step.path, step.blobPath)
       break
-    case 'unpack': {
-      tree.ensureDirectory(step.path)
-      const { path, namesFrom = 'root', contentDigest } = step
-      using extractor = createTarExtractor({ ...job, tree, budget, path, namesFrom })
-      const blob = openFile(step.blobPath)
-      try {
-        await unpack(chunksOf(blob), {
-          handler: extractor,
-          budget: budget.archive(fstatSync(blob).size),
-          signal,
-          ...(contentDigest !== undefined && { contentDigest }),
-        })
-      } finally {
-        close(blob)
-      }
+    case 'unpack':
+      await unpackStep(step, blob, building)
       break
-    }
   }
 }
 
-/** Reads a file in the current thread: a page cache is faster than a thread pool. */
-async function* chunksOf(fd: number): AsyncGenerator<Uint8Array, void, undefined> {
-  for (;;) {
-    const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
-    const read = readSync(fd, buffer, 0, buffer.length, null)
-    if (read === 0) return
-    yield buffer.subarray(0, read)
-  }
+async function unpackStep(
+  step: Extract<TreeStep, { kind: 'unpack' }>,
+  blob: 'here' | IncomingBlob,
+  { job, tree, budget, signal }: Building,
+): Promise<void> {
+  const { path, namesFrom = 'root', contentDigest, blobPath } = step
+  tree.ensureDirectory(path)
+  reachStage('unpack-begun')
+  using extractor = createTarExtractor({ ...job, tree, budget, path, namesFrom })
+  using archive = blob === 'here' ? openBlob(blobPath) : followBlob(blob, blobPath, signal)
+  await unpack(archive.chunks, {
+    handler: extractor,
+    budget: budget.archive(archive.size),
+    signal,
+    ...(contentDigest !== undefined && { contentDigest }),
+  })
 }
 
 /** Says which layer it was. */

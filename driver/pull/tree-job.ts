@@ -1,21 +1,8 @@
+import type { Modes } from '../../common/composition/composition.ts'
 import type { Digest } from '../../common/oci/digest.ts'
-import type { Flavour, Modes } from './layout.ts'
-
-/** What a tree may cost. A message about a limit names it as it is written here. */
-export interface TreeLimits {
-  /** Of all archives of a tree together. */
-  readonly decompressedBytes: number
-  /** Decompressed bytes for each compressed one, for every archive. */
-  readonly ratio: number
-  /** What an archive may decompress to whatever its ratio. */
-  readonly ratioFreeBytes: number
-  /** Of all archives of a tree together. */
-  readonly entries: number
-  /** Of one name in an archive. */
-  readonly pathBytes: number
-  /** Components of one name in an archive. */
-  readonly depth: number
-}
+import type { Flavour } from './layout-step.ts'
+import type { TreeLimits } from './tree-limits.ts'
+import type { Watermark } from './watermark.ts'
 
 /** One layer to place. Plain data: it crosses to a worker thread. */
 export type TreeStep =
@@ -36,7 +23,7 @@ export type TreeStep =
       readonly contentDigest?: Digest
     }
 
-/** A tree to build, once all its blobs are on disk. */
+/** A tree to build. */
 export interface TreeJob {
   /** Absolute path of an existing, empty directory that nobody else writes to. */
   readonly root: string
@@ -57,6 +44,21 @@ export interface TreeSummary {
   /** Content of the files, by name; what links to a blob included. */
   readonly bytes: number
 }
+
+/** A blob that is on its way: a file that grows, and how far it may be read. */
+export interface IncomingBlob {
+  /** Absolute; once the watermark says `complete`, the file may have moved to the blob's place in the store. */
+  readonly path: string
+  readonly watermark: Watermark
+  /** Bytes of the whole. */
+  readonly size: number
+}
+
+/**
+ * Waits until there is something to read of a step's blob, by the step's place in the job: for a blob in the store, `here`; for an
+ * archive, perhaps a download to follow.
+ */
+export type AwaitBlob = (step: number) => Promise<'here' | IncomingBlob>
 
 /** What a builder asks now and then: an AbortSignal, or what stands for one in a thread. */
 export type Cancellation = Pick<AbortSignal, 'throwIfAborted'>

@@ -1,4 +1,4 @@
-import type { Modes } from './layout.ts'
+import type { Modes } from '../../common/composition/composition.ts'
 
 /**
  * The permission bits of an unpacked file or directory.

@@ -13,8 +13,8 @@ export interface PathLimits {
 
 /** Why a name cannot be a path in a tree. */
 export interface TreePathFault {
-  /** `cap`: only a configured limit is in the way. */
-  readonly kind: 'forbidden' | 'cap'
+  /** The limit that is in the way, where nothing else is. */
+  readonly limit?: keyof PathLimits
   /** Completes `the name "x" ...`, e.g. `is absolute; expected a relative path`. */
   readonly detail: string
 }
@@ -37,7 +37,7 @@ export function readTreePath(
   if (CONTROL.test(name)) return forbidden('has a control character')
   if (!name.isWellFormed()) return forbidden('is not valid Unicode')
   if (name.length * 3 > limits.pathBytes && Buffer.byteLength(name) > limits.pathBytes) {
-    return { kind: 'cap', detail: `is longer than ${limits.pathBytes} bytes (limit "pathBytes")` }
+    return { limit: 'pathBytes', detail: `is longer than ${limits.pathBytes} bytes` }
   }
   const components = name.split('/').filter((component) => component !== '' && component !== '.')
   for (const component of components) {
@@ -47,7 +47,7 @@ export function readTreePath(
     }
   }
   if (components.length > limits.depth) {
-    return { kind: 'cap', detail: `is deeper than ${limits.depth} directories (limit "depth")` }
+    return { limit: 'depth', detail: `is deeper than ${limits.depth} directories` }
   }
   return components.join('/')
 }
@@ -55,6 +55,11 @@ export function readTreePath(
 /** The path of what holds `path`: `a/b/c` gives `a/b`, `a` gives the root as `""`. */
 export function parentPath(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')))
+}
+
+/** The path of `name` in a directory; `""` is the root. */
+export function joinPath(directory: string, name: string): string {
+  return directory === '' ? name : `${directory}/${name}`
 }
 
 /** The last component: `a/b/c` gives `c`. */
@@ -68,5 +73,5 @@ export function isWithin(path: string, directory: string): boolean {
 }
 
 function forbidden(detail: string): TreePathFault {
-  return { kind: 'forbidden', detail }
+  return { detail }
 }

@@ -5,6 +5,16 @@ import { parentPath } from './tree-path.ts'
 /** PATH_MAX without its NUL: symlink(2) takes no more. */
 const MAX_TARGET_BYTES = 4095
 
+/** Why no tree, an image's neither, can have a symbolic link to `target`; undefined when it can. */
+export function targetFault(target: string): string | undefined {
+  if (target === '') return 'is a symbolic link to nothing'
+  if (/\p{Cc}/u.test(target)) return 'is a symbolic link to a name with a control character'
+  if (Buffer.byteLength(target) > MAX_TARGET_BYTES) {
+    return `is a symbolic link to a name of more than ${MAX_TARGET_BYTES} bytes`
+  }
+  return undefined
+}
+
 /**
  * Why an artifact's symbolic link at `path` may not point to `target`; undefined when it stays in the tree.
  *
@@ -12,11 +22,6 @@ const MAX_TARGET_BYTES = 4095
  * follows a name; else see {@link leadsThroughNames}.
  */
 export function symlinkFault(path: string, target: string): string | undefined {
-  if (target === '') return 'is a symbolic link to nothing'
-  if (/\p{Cc}/u.test(target)) return 'is a symbolic link to a name with a control character'
-  if (Buffer.byteLength(target) > MAX_TARGET_BYTES) {
-    return `is a symbolic link to a name of more than ${MAX_TARGET_BYTES} bytes`
-  }
   if (target.startsWith('/')) {
     return `is a symbolic link to the absolute path ${JSON.stringify(target)}; expected one that stays in the artifact`
   }
@@ -45,13 +50,27 @@ export function leadsThroughNames(target: string): boolean {
  * The attack: `a/s -> ..` and `a/l -> s/../etc`, each harmless by its text, together one level above the root.
  */
 export function staysInTree(root: number, path: string, target: string): boolean {
+  return whereLinkLeads(root, path, target) === 'inside'
+}
+
+/**
+ * Tells where a link whose target {@link leadsThroughNames} takes whoever follows it as far as its last `..`. `nowhere`: something is
+ * missing on the way there, or no directory, so that nobody gets out.
+ */
+export function whereLinkLeads(
+  root: number,
+  path: string,
+  target: string,
+): 'inside' | 'outside' | 'nowhere' {
   const components = componentsOf(target)
   const upTo = components.slice(0, components.lastIndexOf('..') + 1).join('/')
   try {
     close(openDirectoryAt(root, `${parentPath(path) || '.'}/${upTo}`, 'beneath-links'))
-    return true
+    return 'inside'
   } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'EXDEV', 'ELOOP', 'ENOTDIR', 'ENAMETOOLONG')) return false
+    // Too long for one call is not too long for two.
+    if (isSystemError(error, 'EXDEV', 'ENAMETOOLONG')) return 'outside'
+    if (isSystemError(error, 'ENOENT', 'ELOOP', 'ENOTDIR')) return 'nowhere'
     throw error
   }
 }

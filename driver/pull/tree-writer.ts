@@ -6,6 +6,7 @@ import {
   type FileTime,
   linkAt,
   makeDirectoryAt,
+  readLinkAt,
   removeDirectoryAt,
   setTimes,
   statAt,
@@ -13,13 +14,13 @@ import {
   unlinkAt,
 } from '../linux/directory.ts'
 import { removeTree } from '../linux/remove-tree.ts'
-import type { Flavour } from './layout.ts'
+import type { Flavour } from './layout-step.ts'
 import { placeBlob, placeCopy } from './tree-blob.ts'
 import { TreeDirectories, type TreeDirectory } from './tree-directories.ts'
 import type { TreeSummary } from './tree-job.ts'
 import { hideEntry, LayerRecord } from './tree-layer.ts'
 import { lastName, parentPath } from './tree-path.ts'
-import { leadsThroughNames, staysInTree, symlinkFault } from './tree-symlinks.ts'
+import { leadsThroughNames, staysInTree, symlinkFault, targetFault } from './tree-symlinks.ts'
 import { TreeTally } from './tree-tally.ts'
 
 /**
@@ -104,15 +105,26 @@ export class TreeWriter implements Disposable {
     }
     this.#layer?.place(parent, name)
     this.#refresh()
-    this.#directories.setMetadata(path, mode, time)
+    try {
+      this.#directories.setMetadata(path, mode, time)
+    } catch (error) {
+      if (!isSystemError(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error
+      // The attack: `a -> .` and then the directory `a/a`, which takes the place of `a` itself.
+      throw new CodedError(
+        'INVALID',
+        'takes the place of a symbolic link that its path leads through',
+        {
+          cause: error,
+        },
+      )
+    }
   }
 
   makeSymlink(path: string, target: string): void {
-    if (this.#flavour === 'artifact') {
-      const fault = symlinkFault(path, target)
-      if (fault !== undefined) throw new CodedError('INVALID', fault)
-      if (leadsThroughNames(target)) this.#linksToCheck.set(path, target)
-    }
+    const isArtifact = this.#flavour === 'artifact'
+    const fault = targetFault(target) ?? (isArtifact ? symlinkFault(path, target) : undefined)
+    if (fault !== undefined) throw new CodedError('INVALID', fault)
+    if (isArtifact && leadsThroughNames(target)) this.#linksToCheck.set(path, target)
     const parent = this.#ensure(parentPath(path))
     const name = lastName(path)
     this.#replacing(parent, name, () => symlinkAt(target, parent.fd, name))
@@ -189,7 +201,7 @@ export class TreeWriter implements Disposable {
   finish(): TreeSummary {
     const { fd } = this.#directories.root
     for (const [path, target] of this.#linksToCheck) {
-      if (staysInTree(fd, path, target)) continue
+      if (!this.#isLink(path, target) || staysInTree(fd, path, target)) continue
       throw new CodedError(
         'INVALID',
         `Entry ${JSON.stringify(path)}: is a symbolic link to ${JSON.stringify(target)}, which may leave the artifact; expected no ".." behind another link or a name that is not there`,
@@ -274,6 +286,18 @@ export class TreeWriter implements Disposable {
         'is no directory, but takes the place of one that has entries',
         { cause: error },
       )
+    }
+  }
+
+  /** Answers whether a link that was made is still there: something else may have taken its place. */
+  #isLink(path: string, target: string): boolean {
+    const parent = this.#openExisting(parentPath(path))
+    if (parent === undefined) return false
+    try {
+      return readLinkAt(parent.fd, lastName(path)) === target
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT', 'EINVAL')) return false
+      throw error
     }
   }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { isSystemError } from '../../common/errors.ts'
 import { type Digest, isDigest } from '../../common/oci/digest.ts'
 import { formatReference, type Reference } from '../../common/oci/reference.ts'
 import { createKeyedLock } from '../keyed-lock.ts'
@@ -36,7 +37,23 @@ export interface AccessStore {
 
   /** Remembers what a tag resolved to; only after the manifest was verified and parsed. */
   recordTag(reference: Reference, digest: Digest, identity: CredentialIdentity): Promise<void>
+
+  /**
+   * Forgets what nobody has used since a moment, in milliseconds since the epoch, unless it is about a digest that is wanted. Whoever comes again asks
+   * the registry again.
+   *
+   * @returns the digests that somebody may still read
+   */
+  removeOld(
+    beforeMs: number,
+    isWanted: (digest: Digest) => Promise<boolean>,
+  ): Promise<ReadonlySet<Digest>>
 }
+
+/** Of one artifact; a cloud's secrets change twice a day, and each is another identity. Those used last stay. */
+const MAX_IDENTITIES = 1_000
+/** A use is noted so often, not each time: it is to be found out what nobody has used for a month. */
+const NOTE_EVERY_MS = 24 * 60 * 60 * 1_000
 
 /**
  * @param directories `proofs`: the store's `access/`; `tags`: its `refs/`
@@ -64,41 +81,104 @@ export function createAccessStore(options: {
     const file = await readSmallFile(path, parse)
     const entries = file.state === 'ok' ? file.value : new Map<string, T>()
     change(entries)
+    for (const identity of entries.keys()) {
+      if (entries.size <= MAX_IDENTITIES) break
+      entries.delete(identity)
+    }
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await writeSmallFile(path, JSON.stringify({ name, entries: Object.fromEntries(entries) }))
   }
 
+  const recordProof = (reference: Reference, digest: Digest, identity: CredentialIdentity) =>
+    update(
+      proofsPath(reference, digest),
+      parseProofs,
+      (entries) => putLast(entries, identity, now()),
+      `${reference.registry}/${reference.repository}@${digest}`,
+    )
+  const recordTag = (reference: Reference, digest: Digest, identity: CredentialIdentity) =>
+    update(
+      tagsPath(reference),
+      parseTags,
+      (entries) => putLast(entries, identity, digest),
+      formatReference(reference),
+    )
+
   return {
     async isProven(reference, digest, identities) {
       const file = await readSmallFile(proofsPath(reference, digest), parseProofs)
-      return file.state === 'ok' && identities.some((identity) => file.value.has(identity))
+      if (file.state !== 'ok') return false
+      const identity = identities.find((one) => file.value.has(one))
+      if (identity === undefined) return false
+      const notedMs = file.value.get(identity) ?? 0
+      if (now() - notedMs > NOTE_EVERY_MS) await recordProof(reference, digest, identity)
+      return true
     },
 
-    recordProof: (reference, digest, identity) =>
-      update(
-        proofsPath(reference, digest),
-        parseProofs,
-        (entries) => entries.set(identity, now()),
-        `${reference.registry}/${reference.repository}@${digest}`,
-      ),
+    recordProof,
 
     async tagDigest(reference, identities) {
       const file = await readSmallFile(tagsPath(reference), parseTags)
       if (file.state !== 'ok') return undefined
       for (const identity of identities) {
         const digest = file.value.get(identity)
-        if (digest !== undefined) return digest
+        if (digest === undefined) continue
+        if (now() - (await modifiedMs(tagsPath(reference))) > NOTE_EVERY_MS) {
+          await recordTag(reference, digest, identity)
+        }
+        return digest
       }
       return undefined
     },
 
-    recordTag: (reference, digest, identity) =>
-      update(
-        tagsPath(reference),
-        parseTags,
-        (entries) => entries.set(identity, digest),
-        formatReference(reference),
-      ),
+    recordTag,
+
+    async removeOld(beforeMs, isWanted) {
+      const readable = new Set<Digest>()
+      for await (const path of eachFile(directories.proofs)) {
+        using _ = await files.acquire(path)
+        const file = await readSmallFile(path, parseProofOf)
+        const isKept =
+          file.state === 'ok' &&
+          (file.value.usedMs >= beforeMs || (await isWanted(file.value.digest)))
+        if (isKept) readable.add(file.value.digest)
+        else await removeOldFile(path, beforeMs)
+      }
+      for await (const path of eachFile(directories.tags)) {
+        using _ = await files.acquire(path)
+        const file = await readSmallFile(path, parseTags)
+        const isKept =
+          file.state === 'ok' && [...file.value.values()].some((digest) => readable.has(digest))
+        if (!isKept) await removeOldFile(path, beforeMs)
+      }
+      return readable
+    },
+  }
+}
+
+/** Maps keep the order of insertion: the first is the one that was used longest ago. */
+function putLast<T>(entries: Map<string, T>, key: string, value: T): void {
+  entries.delete(key)
+  entries.set(key, value)
+}
+
+/** What was written meanwhile stays; so does a file that is just being written. */
+async function removeOldFile(path: string, beforeMs: number): Promise<void> {
+  if ((await modifiedMs(path)) < beforeMs) await rm(path, { force: true })
+}
+
+async function modifiedMs(path: string): Promise<number> {
+  try {
+    return (await lstat(path)).mtimeMs
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return Number.POSITIVE_INFINITY
+    throw error
+  }
+}
+
+async function* eachFile(directory: string): AsyncGenerator<string> {
+  for (const prefix of await readdir(directory)) {
+    for (const name of await readdir(join(directory, prefix))) yield join(directory, prefix, name)
   }
 }
 
@@ -109,6 +189,13 @@ function hashedPath(directory: string, name: string): string {
 
 function parseProofs(value: unknown): Map<CredentialIdentity, number> {
   return new Map(readRecord(value).entries('entries'))
+}
+
+/** Whose proofs a file holds, and when one of them was used last. */
+function parseProofOf(value: unknown): { readonly digest: Digest; readonly usedMs: number } {
+  const digest = readRecord(value).text('name').split('@')[1] ?? ''
+  if (!isDigest(digest)) throw new TypeError('name has no digest')
+  return { digest, usedMs: Math.max(0, ...parseProofs(value).values()) }
 }
 
 function parseTags(value: unknown): Map<CredentialIdentity, Digest> {

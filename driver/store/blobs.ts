@@ -1,11 +1,14 @@
-import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { chmod, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import pLimit from 'p-limit'
 import { isSystemError } from '../../common/errors.ts'
-import { type Digest, digestAlgorithm, digestHex } from '../../common/oci/digest.ts'
+import { type Digest, digestAlgorithm, digestHex, isDigest } from '../../common/oci/digest.ts'
 import { createKeyedLock } from '../keyed-lock.ts'
 import type { Durability } from './durability.ts'
 import { readRecord } from './record.ts'
 import { readSmallFile, writeSmallFile } from './small-file.ts'
+import type { Trash } from './trash.ts'
 
 /** `registry/repository`: where a blob was downloaded from, in full and verified. */
 export type Origin = string
@@ -17,6 +20,16 @@ interface BlobRecord {
   /** The boot in which the bytes were written; while not durable they do not outlive it. */
   readonly bootId: string
   readonly durable: boolean
+}
+
+/** A blob on the disk, as it was last seen. */
+export interface SurveyedBlob {
+  readonly digest: Digest
+  readonly bytes: number
+  /** Whether a tree or view has it as a file, be it one on its way out: removing the blob would make no room. */
+  readonly isLinked: boolean
+  /** When somebody last came for it, or it was downloaded; milliseconds since the epoch. */
+  readonly usedMs: number
 }
 
 /**
@@ -42,7 +55,22 @@ export interface BlobStore {
 
   /** Removes the blob, record first: a file without a record counts as not there. */
   remove(digest: Digest): Promise<void>
+
+  /** Moves the blob to the trash unless something needs it; whoever asks for it meanwhile waits. Answers whether it is gone. */
+  evict(digest: Digest): Promise<boolean>
+
+  /**
+   * Lists what is there. Records are read once in a process's life; the first time, what a power cut may have damaged is removed, and what an earlier
+   * process of this boot left unsynced is given to be synced.
+   */
+  survey(): Promise<readonly SurveyedBlob[]>
+
+  /** What the last survey found and what has come or gone since, from memory. */
+  readonly known: ReadonlyMap<Digest, Omit<SurveyedBlob, 'isLinked'>>
 }
+
+/** How many files are looked at at once: four threads do it. */
+const SURVEY_WIDTH = 16
 
 const MODE_READ = 0o444
 const MODE_EXECUTE = 0o555
@@ -53,9 +81,13 @@ export function createBlobStore(options: {
   readonly directory: string
   readonly bootId: string
   readonly durability: Durability
+  readonly trash: Trash
+  /** Answers whether work that is under way needs a digest. */
+  readonly isHeld: (digest: string) => boolean
 }): BlobStore {
-  const { directory, bootId, durability } = options
+  const { directory, bootId, durability, trash, isHeld } = options
   const records = createKeyedLock()
+  const known = new Map<Digest, Omit<SurveyedBlob, 'isLinked'>>()
   const path = (digest: Digest) => {
     const hex = digestHex(digest)
     return join(directory, digestAlgorithm(digest), hex.slice(0, 2), hex)
@@ -65,14 +97,55 @@ export function createBlobStore(options: {
     writeSmallFile(recordPath(digest), JSON.stringify(record))
   const readRecordOf = (digest: Digest) => readSmallFile(recordPath(digest), parseBlobRecord)
 
+  const isTrusted = (record: BlobRecord) => record.durable || record.bootId === bootId
+
+  const touch = async (digest: Digest) => {
+    const found = known.get(digest)
+    const usedMs = Date.now()
+    if (found !== undefined) known.set(digest, { ...found, usedMs })
+    try {
+      // The record's: the time of the blob is what its trees show.
+      await utimes(recordPath(digest), usedMs / 1_000, usedMs / 1_000)
+    } catch (error) {
+      if (!isSystemError(error, 'ENOENT')) throw error
+    }
+  }
+
+  /** To be called by who has the digest's lock. */
+  const discard = async (digest: Digest) => {
+    const bytes = known.get(digest)?.bytes
+    known.delete(digest)
+    await rm(recordPath(digest), { force: true })
+    // Perhaps a tree that is in the trash, too, still has it as a file.
+    await trash.take(path(digest), bytes === undefined ? undefined : { bytes, inodes: 1 })
+  }
+
+  /** Reads the record of a blob that was listed and is not known. */
+  const look = async (digest: Digest): Promise<void> => {
+    using _ = await records.acquire(digest)
+    const record = await readRecordOf(digest)
+    const found = await statIfThere(path(digest))
+    // Half of it was left by a process that was killed in between.
+    if (record.state !== 'ok' || !isTrusted(record.value) || found?.isFile() !== true) {
+      return discard(digest)
+    }
+    const usedMs = (await statIfThere(recordPath(digest)))?.mtimeMs ?? 0
+    known.set(digest, { digest, bytes: found.size, usedMs })
+    if (!record.value.durable) durability.add(() => store.markDurable(digest))
+  }
+
   const store: BlobStore = {
     path,
+    known,
 
     async has(digest, origin) {
+      // Not while it is being evicted.
+      using _ = await records.acquire(digest)
       const record = await readRecordOf(digest)
       if (record.state !== 'ok' || !record.value.origins.includes(origin)) return false
-      if (!record.value.durable && record.value.bootId !== bootId) return false
-      return await isFile(path(digest))
+      if (!isTrusted(record.value) || !(await isFile(path(digest)))) return false
+      await touch(digest)
+      return true
     },
 
     async commit(file, digest, origin) {
@@ -81,11 +154,7 @@ export function createBlobStore(options: {
       await mkdir(dirname(target), { recursive: true, mode: 0o700 })
       await chmod(file, await modeOf(file))
       const record = await readRecordOf(digest)
-      const known =
-        record.state === 'ok' &&
-        (record.value.durable || record.value.bootId === bootId) &&
-        (await isFile(target))
-      if (known) {
+      if (record.state === 'ok' && isTrusted(record.value) && (await isFile(target))) {
         // The same bytes, from elsewhere: keep the inode that trees link to.
         const origins = [...new Set([...record.value.origins, origin])]
         await writeRecord(digest, { ...record.value, origins })
@@ -101,6 +170,8 @@ export function createBlobStore(options: {
         await rename(target, file)
         throw error
       }
+      const { size } = await stat(target)
+      known.set(digest, { digest, bytes: size, usedMs: Date.now() })
       durability.add(() => store.markDurable(digest))
     },
 
@@ -112,11 +183,51 @@ export function createBlobStore(options: {
 
     async remove(digest) {
       using _ = await records.acquire(digest)
-      await rm(recordPath(digest), { force: true })
-      await rm(path(digest), { force: true })
+      await discard(digest)
+    },
+
+    async evict(digest) {
+      // Whoever needs it has said so before he looks whether it is there.
+      using _ = await records.acquire(digest)
+      if (isHeld(digest)) return false
+      await discard(digest)
+      return true
+    },
+
+    async survey() {
+      const listed = await listBlobs(directory)
+      const turns = pLimit(SURVEY_WIDTH)
+      const surveyed: SurveyedBlob[] = []
+      const see = async (digest: Digest) => {
+        if (!known.has(digest)) await look(digest)
+        const found = await statIfThere(path(digest))
+        const blob = known.get(digest)
+        if (found === undefined || blob === undefined) return
+        surveyed.push({ ...blob, bytes: found.size, isLinked: found.nlink > 1 })
+      }
+      await Promise.all([...listed].map((digest) => turns(see, digest)))
+      for (const digest of known.keys()) {
+        // What was committed since the listing is there.
+        if (!listed.has(digest) && !(await isFile(path(digest)))) known.delete(digest)
+      }
+      return surveyed
     },
   }
   return store
+}
+
+/** By their files and by their records. */
+async function listBlobs(directory: string): Promise<ReadonlySet<Digest>> {
+  const digests = new Set<Digest>()
+  for (const algorithm of await readdir(directory)) {
+    for (const prefix of await readdir(join(directory, algorithm))) {
+      for (const name of await readdir(join(directory, algorithm, prefix))) {
+        const digest = `${algorithm}:${name.replace(/\.json$/, '')}`
+        if (isDigest(digest)) digests.add(digest)
+      }
+    }
+  }
+  return digests
 }
 
 function parseBlobRecord(value: unknown): BlobRecord {
@@ -139,10 +250,14 @@ async function modeOf(file: string): Promise<number> {
 }
 
 async function isFile(path: string): Promise<boolean> {
+  return (await statIfThere(path))?.isFile() === true
+}
+
+async function statIfThere(path: string): Promise<Stats | undefined> {
   try {
-    return (await stat(path)).isFile()
+    return await stat(path)
   } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return false
+    if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return undefined
     throw error
   }
 }

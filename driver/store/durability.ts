@@ -22,25 +22,23 @@ export function createDurability(options: {
   readonly directory: string
   readonly log: Logger
   readonly delayMs?: number
+  readonly sync?: (fd: number) => Promise<void>
 }): Durability {
-  const { directory, log } = options
+  const { directory, log, sync = syncFileSystemInBackground } = options
   let waiting: (() => Promise<void>)[] = []
   let timer: NodeJS.Timeout | undefined
   let running = Promise.resolve()
+  let isDisposed = false
+
+  // Kept open: errors of writing that the kernel has since told somebody else are told to those who were there before.
+  const fd = openSync(directory, 'r')
 
   const flushOnce = async () => {
-    if (waiting.length === 0) return
+    if (waiting.length === 0 || isDisposed) return
     const marks = waiting
     waiting = []
-    const fd = openSync(directory, 'r')
-    try {
-      await syncFileSystemInBackground(fd)
-    } catch (error) {
-      waiting.unshift(...marks)
-      throw error
-    } finally {
-      closeSync(fd)
-    }
+    // When it fails the marks are never made: the kernel takes what it could not write for written, and the next sync says nothing of it.
+    await sync(fd)
     const failed: { readonly mark: () => Promise<void>; readonly error: unknown }[] = []
     for (const mark of marks) await mark().catch((error: unknown) => failed.push({ mark, error }))
     waiting.unshift(...failed.map(({ mark }) => mark))
@@ -51,17 +49,23 @@ export function createDurability(options: {
     clearTimeout(timer)
     timer = undefined
     running = running.then(flushOnce).catch((error: unknown) => {
-      // Nothing is lost while the node stays up; the next commit tries again.
-      log.warn({ error, directory }, 'cannot sync the store to its disk')
+      // Fine while the node stays up: what has no mark is fetched again after a reboot.
+      log.error({ error, directory }, 'cannot sync the store to its disk')
     })
     return running
   }
   return {
     add(mark) {
+      if (isDisposed) return
       waiting.push(mark)
       timer ??= setTimeout(flush, options.delayMs ?? DEFAULT_DELAY_MS).unref()
     },
     flush,
-    [Symbol.dispose]: () => clearTimeout(timer),
+    [Symbol.dispose]() {
+      clearTimeout(timer)
+      isDisposed = true
+      // Its number may be another file's before a sync that runs is over.
+      void running.finally(() => closeSync(fd))
+    },
   }
 }

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import pLimit from 'p-limit'
+import { CodedError, isSystemError } from '../../common/errors.ts'
 import { readRecord } from './record.ts'
 import { readSmallFile, type SmallFile, TEMPORARY_PREFIX, writeSmallFile } from './small-file.ts'
 import type { TreeKey } from './trees.ts'
+import type { ViewKey } from './views.ts'
 
 /** Whose volume it is. */
 export interface LeasePod {
@@ -13,7 +16,7 @@ export interface LeasePod {
 }
 
 /**
- * Holds trees against eviction on behalf of one volume, from before its content is pulled until it is unpublished. Never holds
+ * Holds trees and views against eviction on behalf of one volume, from before its content is pulled until it is unpublished. Never holds
  * secrets. Readable by older and newer drivers: fields are only ever added.
  */
 export interface Lease {
@@ -23,8 +26,10 @@ export interface Lease {
   /** Of what was asked for, so that a repeated call is told from a different one. */
   readonly requestHash: string
   readonly sources: readonly LeaseSource[]
-  /** What the volume shows, in order. */
+  /** Of each source, in order. */
   readonly trees: readonly TreeKey[]
+  /** What the volume shows when that is not simply its one tree: one, or none. */
+  readonly views: readonly ViewKey[]
   readonly mounted: boolean
   /** The boot in which it was written: mounts do not outlive it. */
   readonly bootId: string
@@ -42,30 +47,103 @@ export interface LeaseStore {
   put(lease: Lease): Promise<void>
   /** Forgets the volume; does nothing when it is unknown. */
   remove(volumeId: string): Promise<void>
+  /**
+   * Answers whether a lease needs a tree or view, as far as this process knows: what it has listed, and every lease it has been asked to put, from
+   * that moment on.
+   */
+  holds(key: TreeKey | ViewKey): boolean
+  /** How many are known. */
+  readonly size: number
   /** Every lease, and the names of files that do not parse. */
   list(): Promise<{ readonly leases: readonly Lease[]; readonly broken: readonly string[] }>
 }
 
+/** How many are read at once: four threads do it, and others need them, too. */
+const LIST_WIDTH = 16
+
 // Volume ids are opaque (CSI): only what is plainly a file name is used as one.
 const PLAIN_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/
 
-export function createLeaseStore(directory: string): LeaseStore {
+/** @param options.onRelease told what a volume has used until now, just before its lease goes */
+export function createLeaseStore(
+  directory: string,
+  options: { readonly onRelease?: (keys: readonly string[]) => Promise<void> } = {},
+): LeaseStore {
   const path = (volumeId: string) => join(directory, `${fileName(volumeId)}.json`)
+  /** By file name. */
+  const known = new Map<string, Lease>()
+  /** Removed while somebody lists, who may have read them before. */
+  const removed = new Set<string>()
+  let listings = 0
   return {
     get: (volumeId) => readSmallFile(path(volumeId), parseLease),
-    put: (lease) => writeSmallFile(path(lease.volumeId), JSON.stringify(lease)),
-    remove: (volumeId) => rm(path(volumeId), { force: true }),
+    async put(lease) {
+      const name = `${fileName(lease.volumeId)}.json`
+      removed.delete(name)
+      // Before it is on disk: from here on eviction leaves alone what the volume is about to look for.
+      known.set(name, lease)
+      try {
+        await writeSmallFile(path(lease.volumeId), JSON.stringify(lease))
+      } catch (error) {
+        if (!isSystemError(error, 'ENOSPC', 'EDQUOT')) throw error
+        throw new CodedError(
+          'EXHAUSTED',
+          `Cannot note what volume "${lease.volumeId}" uses: no space or no inodes left for "${directory}" on this node (${error.code}); free some, or give the store a larger file system`,
+          { cause: error },
+        )
+      }
+    },
+    async remove(volumeId) {
+      const name = `${fileName(volumeId)}.json`
+      const lease = known.get(name)
+      if (lease !== undefined) await options.onRelease?.([...lease.trees, ...lease.views])
+      await rm(path(volumeId), { force: true })
+      known.delete(name)
+      if (listings > 0) removed.add(name)
+    },
+    holds(key) {
+      for (const { trees, views } of known.values()) {
+        if (trees.includes(key) || views.includes(key)) return true
+      }
+      return false
+    },
+    get size() {
+      return known.size
+    },
     async list() {
       const leases: Lease[] = []
       const broken: string[] = []
-      for (const name of await readdir(directory)) {
-        if (!name.endsWith('.json') || name.startsWith(TEMPORARY_PREFIX)) continue
-        const file = await readSmallFile(join(directory, name), parseLease)
-        if (file.state === 'ok') leases.push(file.value)
-        if (file.state === 'broken') broken.push(name)
+      listings += 1
+      try {
+        const turns = pLimit(LIST_WIDTH)
+        const read = async (name: string) => {
+          const file = await readSmallFile(join(directory, name), parseLease)
+          if (file.state === 'broken') broken.push(name)
+          if (file.state !== 'ok') return
+          leases.push(file.value)
+          // What was put since is newer.
+          if (!known.has(name) && !removed.has(name)) known.set(name, file.value)
+        }
+        const names = (await readdir(directory)).filter(
+          (name) => name.endsWith('.json') && !name.startsWith(TEMPORARY_PREFIX),
+        )
+        await Promise.all(names.map((name) => turns(read, name)))
+      } finally {
+        listings -= 1
+        if (listings === 0) removed.clear()
       }
       return { leases, broken }
     },
+  }
+}
+
+/** None where no volume has been: a store of another format may have no such directory. */
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return []
+    throw error
   }
 }
 
@@ -88,6 +166,8 @@ function parseLease(value: unknown): Lease {
       ...(source.has('digest') && { digest: source.text('digest') }),
     })),
     trees: record.texts('trees'),
+    // Drivers that knew no views wrote none.
+    views: record.has('views') ? record.texts('views') : [],
     mounted: record.flag('mounted'),
     bootId: record.text('bootId'),
   }

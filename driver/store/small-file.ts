@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isSystemError } from '../../common/errors.ts'
 
@@ -18,6 +18,15 @@ export async function writeSmallFile(path: string, content: string | Uint8Array)
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
+  }
+}
+
+/** The same for the few files whose loss in a power cut could not be made good; waits for the disk. */
+export async function writeSyncedFile(path: string, content: string): Promise<void> {
+  await writeSmallFile(path, content)
+  for (const written of [path, dirname(path)]) {
+    await using handle = await open(written)
+    await handle.sync()
   }
 }
 

@@ -1,21 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CodedError, isSystemError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import { type AccessStore, createAccessStore } from './access.ts'
 import { type BlobStore, createBlobStore } from './blobs.ts'
 import { createDurability, type Durability } from './durability.ts'
+import { createHolds, type Holds } from './holds.ts'
+import { sweepIngest } from './ingest-files.ts'
 import { createLeaseStore, type LeaseStore } from './leases.ts'
 import { createManifestStore, type ManifestStore } from './manifests.ts'
 import { createSalt } from './salt.ts'
-import { readSmallFile, writeSmallFile } from './small-file.ts'
+import { findStoreSite, writeFormat } from './store-format.ts'
 import { lockStore } from './store-lock.ts'
 import { createTrash, type Trash } from './trash.ts'
 import { createTreeStore, type TreeStore } from './trees.ts'
-
-/** The version of the directory layout below, written to the file `format`. */
-export const STORE_FORMAT = 1
+import { createViewStore, type ViewStore } from './views.ts'
 
 /**
  * What is on the node's disk. One directory on one file system, mode 0700: trees are readable by every uid inside.
@@ -33,7 +33,14 @@ export interface Store extends AsyncDisposable {
   readonly manifests: ManifestStore
   readonly access: AccessStore
   readonly trees: TreeStore
+  readonly views: ViewStore
   readonly leases: LeaseStore
+  /** Leases that drivers of other formats wrote: an upgrade or rollback does not keep their volumes from being unpublished. */
+  readonly otherLeases: readonly OtherLeases[]
+  /** What work that is under way needs. */
+  readonly holds: Holds
+  /** Answers whether a lease, or work that is under way, needs a tree, view or blob; as far as this process knows. */
+  isHeld(key: string): boolean
   readonly trash: Trash
   readonly durability: Durability
   /** Downloads in progress; they survive a restart. */
@@ -41,6 +48,9 @@ export interface Store extends AsyncDisposable {
   /** Makes a new empty directory for something to be built in. It is swept at start. */
   makeStaging(): Promise<string>
 }
+
+/** Leases of volumes that another store's content is mounted for. */
+export type OtherLeases = Pick<LeaseStore, 'get' | 'list' | 'remove'>
 
 const DIRECTORIES = [
   'ingest',
@@ -56,44 +66,76 @@ const DIRECTORIES = [
 ] as const
 
 /**
- * Opens the store, making it when it is not there; waits while another process holds it. The disposal gives up the lock.
+ * Opens the store, making it when it is not there; waits while another process holds it. The disposal gives up the lock. A directory that belongs to another
+ * format is left as it is, but for the leases of volumes that end, and this driver's store lies in it, see `findStoreSite`.
  *
  * @param signal ends the wait for the lock
- * @throws INVALID when the directory is of another format, or not a directory of ours alone
+ * @throws INVALID when it is not a directory of ours alone
  */
 export async function openStore(options: {
   readonly directory: string
   readonly bootId: string
   readonly log: Logger
   readonly signal: AbortSignal
+  /** See `createTrash`. */
   readonly isMounted: (path: string) => Promise<boolean>
-  readonly removeTree: (directory: string, name: string, signal: AbortSignal) => Promise<void>
+  readonly removeTree: (
+    directory: string,
+    name: string,
+    signal: AbortSignal,
+    pauseMs: Int32Array,
+  ) => Promise<void>
   /** Called once when another process holds the store, before waiting for it. */
   readonly onWait?: () => void
 }): Promise<Store> {
-  const { directory, bootId, log } = options
-  await mkdir(directory, { recursive: true, mode: 0o700 })
-  await checkOwnership(directory)
-  const lock = await lockStore({ ...options, path: join(directory, 'lock') })
+  const { bootId, log } = options
+  await mkdir(options.directory, { recursive: true, mode: 0o700 })
+  await checkOwnership(options.directory)
+  // One for all formats: only one driver at a time mounts volumes.
+  const lock = await lockStore({ ...options, path: join(options.directory, 'lock') })
   try {
-    await checkFormat(directory)
+    const { directory, others, foreignFormat } = await findStoreSite(options.directory)
+    if (foreignFormat !== undefined) {
+      log.warn({ format: foreignFormat, directory }, 'the store is of another format, using one in it')
+    }
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await writeFormat(directory)
     for (const name of DIRECTORIES)
       await mkdir(join(directory, name), { recursive: true, mode: 0o700 })
     const durability = createDurability({ directory, log })
     const trash = createTrash({ ...options, directory: join(directory, 'trash') })
+    const holds = createHolds()
+    const leases = createLeaseStore(join(directory, 'volumes'), {
+      async onRelease(keys) {
+        try {
+          for (const key of keys) await Promise.all([trees.touch(key), views.touch(key)])
+        } catch (error) {
+          // It is evicted sooner than it deserves; no reason to keep a pod from ending.
+          log.warn({ error }, 'cannot note when content was used last')
+        }
+      },
+    })
+    const isHeld = (key: string) => holds.has(key) || leases.holds(key)
+    const parts = { bootId, durability, trash, isHeld }
+    const trees = createTreeStore({ ...parts, directory: join(directory, 'trees') })
+    const views = createViewStore({ ...parts, directory: join(directory, 'views') })
     const store: Store = {
       directory,
       bootId,
       salt: await createSalt(join(directory, 'salt')),
       durability,
-      trash,
-      blobs: createBlobStore({ directory: join(directory, 'blobs'), bootId, durability }),
+      ...{ holds, isHeld, trash, trees, views, leases },
+      otherLeases: others.map((other) => createLeaseStore(join(other, 'volumes'))),
+      // A lease names trees, whose files stay whatever becomes of the blobs they were made of.
+      blobs: createBlobStore({
+        ...parts,
+        directory: join(directory, 'blobs'),
+        isHeld: holds.has,
+      }),
       manifests: createManifestStore(join(directory, 'manifests')),
       access: createAccessStore({
         directories: { proofs: join(directory, 'access'), tags: join(directory, 'refs') },
       }),
-      trees: createTreeStore({ directory: join(directory, 'trees'), bootId, durability, trash }),
-      leases: createLeaseStore(join(directory, 'volumes')),
       ingestDirectory: join(directory, 'ingest'),
       async makeStaging() {
         const path = join(directory, 'staging', randomBytes(12).toString('hex'))
@@ -125,15 +167,9 @@ async function sweep(store: Store, log: Logger): Promise<void> {
       log.warn({ error, entry: name }, 'cannot sweep what an earlier driver was building')
     }
   }
-  for (const name of await readdir(store.ingestDirectory)) {
-    const path = join(store.ingestDirectory, name)
-    const { mtimeMs } = await lstat(path)
-    if (mtimeMs < Date.now() - INGEST_MAX_AGE_MS) await rm(path, { force: true })
-  }
+  await sweepIngest(store.ingestDirectory)
   void store.trash.empty()
 }
-
-const INGEST_MAX_AGE_MS = 24 * 60 * 60 * 1_000
 
 async function checkOwnership(directory: string): Promise<void> {
   const found = await lstat(directory)
@@ -146,21 +182,6 @@ async function checkOwnership(directory: string): Promise<void> {
         : undefined
   if (fault !== undefined) {
     throw new CodedError('INVALID', `Cannot use "${directory}" as the store: ${fault}`)
-  }
-}
-
-async function checkFormat(directory: string): Promise<void> {
-  const path = join(directory, 'format')
-  const found = await readSmallFile(path, (value) => value)
-  if (found.state !== 'ok') {
-    // Absent, or emptied by a power cut: every format writes it as JSON, so this is none that we do not know.
-    await writeSmallFile(path, `${STORE_FORMAT}\n`)
-  } else if (found.value !== STORE_FORMAT) {
-    const seen = JSON.stringify(found.value)
-    throw new CodedError(
-      'INVALID',
-      `Cannot use "${directory}" as the store: its format is ${seen} and this driver writes ${STORE_FORMAT}; choose another --store-directory, or remove this one when no pod of the node uses it`,
-    )
   }
 }
 

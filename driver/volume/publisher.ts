@@ -1,14 +1,16 @@
 import { mkdir, rmdir } from 'node:fs/promises'
 import { CodedError, isCodedError, isSystemError, messageOf } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
-import { formatReference } from '../../common/oci/reference.ts'
 import { createKeyedLock } from '../keyed-lock.ts'
 import type { Puller } from '../pull/puller.ts'
+import { reachStage } from '../pull/stages.ts'
+import type { ViewMaker } from '../pull/view-maker.ts'
 import type { Lease } from '../store/leases.ts'
 import type { Store } from '../store/store.ts'
-import type { Tree, TreeKey } from '../store/trees.ts'
+import { createLeaseWriter } from './lease-writer.ts'
 import type { Mounter } from './mounter.ts'
 import type { MountEntry } from './mountinfo.ts'
+import { checkSubPaths } from './sub-paths.ts'
 import {
   identifyVolume,
   type PublishRequest,
@@ -16,6 +18,7 @@ import {
   type Volume,
   type VolumeIdentity,
 } from './volume.ts'
+import { ensureContent, type Shown } from './volume-content.ts'
 
 /** What a volume uses, for the kubelet's statistics. */
 export interface VolumeUsage {
@@ -56,21 +59,23 @@ export interface VolumePolicy {
 export function createPublisher(options: {
   readonly store: Store
   readonly puller: Puller
+  readonly viewMaker: ViewMaker
   readonly mounter: Mounter
   readonly policy: VolumePolicy
   readonly log: Logger
   /** The kubelet's root: mounts elsewhere would reach no pod. */
   readonly kubeletDirectory: string
 }): Publisher {
-  const { store, puller, mounter, policy, log, kubeletDirectory } = options
+  const { store, puller, viewMaker, mounter, policy, log, kubeletDirectory } = options
   const volumes = createKeyedLock()
+  const storeOf = ({ kind }: Pick<Shown, 'kind'>) => (kind === 'tree' ? store.trees : store.views)
 
   const isPublished = async (wanted: VolumeIdentity, lease: Lease) => {
-    const tree = lease.trees.at(-1)
+    const shown = shownBy(lease)
     return (
       lease.requestHash === wanted.requestHash &&
-      tree !== undefined &&
-      shows(await mounter.mountsAt(wanted.target), tree)
+      shown !== undefined &&
+      shows(await mounter.mountsAt(wanted.target), shown)
     )
   }
 
@@ -84,41 +89,26 @@ export function createPublisher(options: {
     const volume = parseVolume(request)
     await policy.check(volume)
 
-    // 3. A lease, written before each tree is used, so that eviction cannot win the race.
-    let lease: Lease = {
+    // 3. A lease, written before each tree and view is used, so that eviction cannot win the race.
+    const lease = createLeaseWriter(store.leases, {
       volumeId: volume.id,
       target: volume.target,
       pod: volume.pod,
       requestHash: volume.requestHash,
       sources: [],
       trees: [],
+      views: [],
       mounted: false,
       bootId: store.bootId,
-    }
+    })
 
-    // 4. Each source: resolve, authorize, ensure the tree.
-    let tree: Tree | undefined
-    for (const source of volume.spec.sources) {
-      tree = await puller.ensureTree(source, {
-        keyring: volume.keyring,
-        signal,
-        ...(volume.spec.concurrency !== undefined && { concurrency: volume.spec.concurrency }),
-        onKey: async (key, { digest }) => {
-          const resolved = { reference: formatReference(source.reference), digest }
-          lease = {
-            ...lease,
-            trees: [...lease.trees, key],
-            sources: [...lease.sources, resolved],
-          }
-          await store.leases.put(lease)
-        },
-      })
-    }
-    if (tree === undefined) throw new CodedError('INVALID', 'The volume has no source')
+    // 4. Each source: resolve, authorize, ensure the tree. The view of them. What the pod will mount of it.
+    const content = await ensureContent(volume, { puller, viewMaker, lease, signal })
+    checkSubPaths(content.root, volume.spec.subPaths)
 
     // 5. Mount, and look at mountinfo. A mount that no lease knew of is taken up.
     const mounts = await mounter.mountsAt(volume.target)
-    if (!shows(mounts, tree.key)) {
+    if (!shows(mounts, content)) {
       if (mounts.length > 0) throw conflict(volume)
       // The caller may have given up and told others that the volume is gone.
       signal.throwIfAborted()
@@ -127,11 +117,13 @@ export function createPublisher(options: {
         await removeTarget(volume.target)
       })
       await makeTarget(volume.target)
-      await mounter.mountReadOnly(tree.root, volume.target)
+      await mounter.mountReadOnly(content.root, volume.target)
+      reachStage('mounted')
     }
 
     // 6. Say so.
-    await store.leases.put({ ...lease, mounted: true })
+    await lease.change((before) => ({ ...before, mounted: true }))
+    reachStage('lease-completed')
   }
 
   return {
@@ -200,18 +192,24 @@ export function createPublisher(options: {
       if (lease.state !== 'ok' || lease.value.target !== path || !lease.value.mounted) {
         throw new CodedError('NOT_FOUND', `Volume "${volumeId}" is not published at "${path}"`)
       }
-      const trees = await Promise.all(lease.value.trees.map((key) => store.trees.get(key)))
-      return {
-        bytes: trees.reduce((sum, tree) => sum + (tree?.meta.bytes ?? 0), 0),
-        inodes: trees.reduce((sum, tree) => sum + (tree?.meta.inodes ?? 0), 0),
-      }
+      const shown = shownBy(lease.value)
+      const meta = shown && (await storeOf(shown).get(shown.key))?.meta
+      return { bytes: meta?.bytes ?? 0, inodes: meta?.inodes ?? 0 }
     },
   }
 }
 
-/** Answers whether just this tree is seen there: every bind of one directory has the same root in mountinfo. */
-function shows(mounts: readonly MountEntry[], tree: TreeKey): boolean {
-  return mounts.at(-1)?.root.endsWith(`/trees/${tree}/root`) === true
+/** What a volume shows once its lease is complete; undefined while nothing is known of it. */
+function shownBy({ trees, views }: Lease): Pick<Shown, 'kind' | 'key'> | undefined {
+  const [view] = views
+  if (view !== undefined) return { kind: 'view', key: view }
+  const [tree] = trees
+  return tree === undefined ? undefined : { kind: 'tree', key: tree }
+}
+
+/** Answers whether just this is seen there: every bind of one directory has the same root in mountinfo. */
+function shows(mounts: readonly MountEntry[], { kind, key }: Pick<Shown, 'kind' | 'key'>): boolean {
+  return mounts.at(-1)?.root.endsWith(`/${kind}s/${key}/root`) === true
 }
 
 function conflict(volume: VolumeIdentity): CodedError {

@@ -6,6 +6,7 @@ import { startProcess } from '../support/process.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { type Benchmark, runAll, select } from './benchmark.ts'
 import { DRIVER } from './driver.ts'
+import { EVICTION } from './eviction.ts'
 import { openGround } from './ground.ts'
 import { describeMachine, formatMachine } from './machine.ts'
 import { FAR_AWAY_MATRIX } from './pull/far-away.ts'
@@ -23,6 +24,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   ...FAR_AWAY_MATRIX,
   RESUME,
   IDLE_MEMORY,
+  EVICTION,
   WEBHOOK,
 ]
 

@@ -2,10 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { CodedError } from '../../common/errors.ts'
 import {
   bool,
+  byteCount,
   durationMs,
   integer,
   listenAddress,
   oneOf,
+  optional,
   parseFlags,
   text,
 } from '../../common/flags.ts'
@@ -20,6 +22,11 @@ const FLAGS = {
   },
   node: { value: 'NAME', doc: 'the node', env: 'NODE_NAME', parse: text },
   quick: { doc: 'skip the rest', parse: bool },
+} as const
+
+const LISTS = {
+  only: { value: 'NAME', doc: 'what to take', repeatable: true, parse: oneOf(['a', 'b']) },
+  size: { value: 'N', doc: 'how many', default: '', parse: optional(integer(1, 9)) },
 } as const
 
 function read(argv: readonly string[], env: Record<string, string> = { NODE_NAME: 'n1' }) {
@@ -38,6 +45,19 @@ describe('parseFlags', () => {
       positionals: [],
       values: { listen: { host: '::1', port: 0 }, level: 'debug', node: 'n2', quick: true },
     })
+  })
+
+  test('makes a list of a flag that may be repeated', () => {
+    const values = (...argv: string[]) => {
+      const parsed = parseFlags({ usage: 'program', flags: LISTS, argv, env: {} })
+      return parsed.help ? parsed.text : parsed.values
+    }
+    expect(values('--only', 'b', '--size', '3', '--only=a')).toEqual({ only: ['b', 'a'], size: 3 })
+    expect(values()).toEqual({ only: [], size: undefined })
+    expect(() => values('--only', 'a', '--only', 'cde')).toThrow(
+      new CodedError('INVALID', 'Invalid --only "cde": expected one of a, b'),
+    )
+    expect(values('--help')).toContain('  --only NAME  what to take (may be repeated)\n')
   })
 
   test.each([
@@ -96,4 +116,27 @@ describe('values', () => {
   test.each(['0', '65', '1.5', 'x', ''])('%j is not within 1 to 64', (value) => {
     expect(() => integer(1, 64)(value)).toThrow('expected a whole number from 1 to 64')
   })
+})
+
+describe('byteCount', () => {
+  const read = byteCount(1, 2 ** 40)
+
+  test.for([
+    ['4096', 4096],
+    ['1.5Ki', 1536],
+    ['100Gi', 100 * 1024 ** 3],
+    ['500M', 500e6],
+    ['1Ti', 2 ** 40],
+  ] as const)('reads %s', ([text, bytes]) => {
+    expect(read(text)).toBe(bytes)
+  })
+
+  test.for(['', '0', '-1', '1.5', '1gi', '1 Gi', '1GiB', '2Ti', 'Gi', '1e3', '0x10'])(
+    'refuses %j',
+    (text) => {
+      expect(() => read(text)).toThrow(
+        'expected bytes from 1 to 1099511627776, as a number and perhaps a unit, e.g. "100Gi" or "500M"',
+      )
+    },
+  )
 })

@@ -1,4 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are code
+import { DOWNLOAD_MUTANTS } from './download-mutants.ts'
 import type { Mutant } from './mutant.ts'
 
 const VERIFY = ['test/common/oci/verify.test.ts']
@@ -9,14 +10,30 @@ const RESTART = ['test/driver/restart.process.test.ts']
 const STORE = ['test/driver/store/store.test.ts']
 const CONTAINMENT = ['test/driver/pull/tree-containment.test.ts']
 const TREE_BUILDER = ['test/driver/pull/tree-builder.test.ts']
+const BLOB_READER = ['test/driver/pull/blob-reader.test.ts']
+const FOLLOW = ['test/driver/pull/follow.test.ts']
+const TREE_PATH = ['test/driver/pull/tree-path.test.ts']
+const TAR_READER = ['test/driver/pull/tar/tar-reader.test.ts']
+const DECOMPRESS = ['test/driver/pull/tar/decompress.test.ts']
+const SPACE = ['test/driver/pull/space-watch.test.ts']
+const RESOURCES = ['test/driver/pull/attacks/resources.process.test.ts']
+const MANIFEST = ['test/common/oci/manifest.test.ts']
+const JSON_TESTS = ['test/common/json.test.ts']
+const VIEW_BUILDER = ['test/driver/pull/view-builder.test.ts']
+const VIEWS = ['test/driver/views.process.test.ts']
+const SUB_PATHS = ['test/driver/volume/sub-paths.test.ts']
 const MOUNTER = ['test/driver/volume/linux-mounter.test.ts']
 const REVIEW = ['test/webhook/review.test.ts']
 const COMPOSE_PROPERTY = ['test/webhook/compose.property.test.ts']
+const FILE_FILTER = ['test/common/composition/file-filter.test.ts']
+const SELECTION = ['test/driver/pull/layer-selection.test.ts']
+const RESOLVER = ['test/driver/pull/resolver.test.ts']
 const COMPOSE = ['test/webhook/compose.test.ts']
 const CERTIFICATE = ['test/webhook/certificate.test.ts']
 
 /** Every breakage is one that somebody could make by mistake. Whoever adds a guarantee adds the one that takes it away. */
 export const MUTANTS: readonly Mutant[] = [
+  ...DOWNLOAD_MUTANTS,
   // What the registry sends.
   {
     name: 'passes on bytes with another digest',
@@ -49,7 +66,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'commits a resumed download without hashing it',
-    file: 'driver/pull/fetch-blob.ts',
+    file: 'driver/pull/download/inline-download.ts',
     text: 'if (actual === descriptor.digest) return true',
     replacement: 'return true',
     tests: RESTART,
@@ -165,6 +182,315 @@ export const MUTANTS: readonly Mutant[] = [
     replacement: 'if (false) {',
     tests: CONTAINMENT,
   },
+  {
+    name: 'makes a path of whatever calls itself a digest',
+    file: 'common/oci/digest.ts',
+    text: 'const DIGEST = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/',
+    replacement: 'const DIGEST = /^(?:sha256|sha512):/',
+    tests: ['test/common/oci/digest.test.ts'],
+  },
+  {
+    name: 'does not check the digest of decompressed content',
+    file: 'driver/pull/tar/unpack.ts',
+    text: 'if (found === contentDigest) return',
+    replacement: 'return',
+    tests: TREE_BUILDER,
+    only: 'checks the digest',
+  },
+  {
+    name: 'takes absolute names',
+    file: 'driver/pull/tree-path.ts',
+    text: "if (name.startsWith('/')) return forbidden('is absolute; expected a relative path')",
+    replacement: '',
+    tests: TREE_PATH,
+  },
+  {
+    name: 'takes control characters in names',
+    file: 'driver/pull/tree-path.ts',
+    text: "if (CONTROL.test(name)) return forbidden('has a control character')",
+    replacement: '',
+    tests: TREE_PATH,
+  },
+  {
+    name: 'takes names of any length',
+    file: 'driver/pull/tree-path.ts',
+    text: 'if (name.length * 3 > limits.pathBytes && Buffer.byteLength(name) > limits.pathBytes) {',
+    replacement: 'if (false) {',
+    tests: TREE_PATH,
+  },
+  {
+    name: 'takes components of any length',
+    file: 'driver/pull/tree-path.ts',
+    text: 'if (component.length * 3 > MAX_NAME_BYTES && Buffer.byteLength(component) > MAX_NAME_BYTES) {',
+    replacement: 'if (false) {',
+    tests: TREE_PATH,
+  },
+  {
+    name: 'takes names of any depth',
+    file: 'driver/pull/tree-path.ts',
+    text: 'if (components.length > limits.depth) {',
+    replacement: 'if (false) {',
+    tests: TREE_PATH,
+  },
+  {
+    name: 'decodes names that are no UTF-8',
+    file: 'driver/pull/tar/tar-header.ts',
+    text: 'return isUtf8(bytes)\n',
+    replacement: 'return true || isUtf8(bytes)\n',
+    tests: TAR_READER,
+    only: 'refuses',
+  },
+  {
+    name: 'lets entries of a titled layer stand outside of its title',
+    file: 'driver/pull/tar/tar-extractor.ts',
+    text: 'if (isWithin(path, options.path)) return path',
+    replacement: 'return path',
+    tests: CONTAINMENT,
+    only: 'stay under it',
+  },
+  {
+    name: 'writes into a file that is there',
+    file: 'driver/linux/directory.ts',
+    text: '    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW,',
+    replacement: '    O_WRONLY | O_CREAT | O_NOFOLLOW,',
+    tests: CONTAINMENT,
+    only: 'never written to',
+  },
+  {
+    name: 'makes symbolic links to absolute paths',
+    file: 'driver/pull/tree-symlinks.ts',
+    text: "if (target.startsWith('/')) {",
+    replacement: 'if (false) {',
+    tests: CONTAINMENT,
+    only: 'symbolic link',
+  },
+  {
+    name: 'makes symbolic links to names with a NUL',
+    file: 'driver/pull/tree-writer.ts',
+    text: 'const fault = targetFault(target) ??',
+    replacement: 'const fault =',
+    tests: CONTAINMENT,
+    only: 'symbolic link',
+  },
+  {
+    name: 'makes hard links to symbolic links',
+    file: 'driver/pull/tree-writer.ts',
+    text: "found?.isFile() === true || (this.#flavour === 'image' && found?.isSymbolicLink() === true)",
+    replacement: 'found?.isFile() === true || found?.isSymbolicLink() === true',
+    tests: CONTAINMENT,
+    only: 'hard link',
+  },
+  {
+    name: 'leaves device files out of artifacts without a word',
+    file: 'driver/pull/tar/tar-extractor.ts',
+    text: "if (flavour === 'artifact') {",
+    replacement: 'if (false) {',
+    tests: CONTAINMENT,
+    only: 'entry',
+  },
+  {
+    name: 'keeps setuid',
+    file: 'driver/pull/tree-mode.ts',
+    text: 'return mode & 0o777',
+    replacement: 'return mode & 0o7777',
+    tests: TREE_BUILDER,
+    only: 'setuid',
+  },
+  {
+    name: 'lets a whiteout hide its own directory',
+    file: 'driver/pull/tar/whiteout.ts',
+    text: "if (hidden === '' || hidden === '.' || hidden === '..') {",
+    replacement: 'if (false) {',
+    tests: CONTAINMENT,
+    only: 'whiteout',
+  },
+  {
+    name: 'reads headers whose checksum is wrong',
+    file: 'driver/pull/tar/tar-header.ts',
+    text: '  checkChecksum(block, at)\n',
+    replacement: '',
+    tests: TAR_READER,
+    only: 'refuses',
+  },
+  {
+    name: 'takes negative sizes',
+    file: 'driver/pull/tar/tar-header.ts',
+    text: 'if (value < min || value > Number.MAX_SAFE_INTEGER) {',
+    replacement: 'if (value > Number.MAX_SAFE_INTEGER) {',
+    tests: TAR_READER,
+    only: 'refuses',
+  },
+  {
+    name: 'takes sizes that no number holds',
+    file: 'driver/pull/tar/tar-header.ts',
+    text: 'if (value < min || value > Number.MAX_SAFE_INTEGER) {',
+    replacement: 'if (value < min) {',
+    tests: TAR_READER,
+    only: 'refuses',
+  },
+  {
+    name: 'applies a PAX header to the next entries, too',
+    file: 'driver/pull/tar/tar-reader.ts',
+    text: '    pax = undefined\n    longPath = undefined',
+    replacement: '    longPath = undefined',
+    tests: TAR_READER,
+    only: 'CVE-2025-62518',
+  },
+  {
+    name: 'does not apply a PAX size',
+    file: 'driver/pull/tar/tar-reader.ts',
+    text: 'pax?.size ?? header.size',
+    replacement: 'header.size',
+    tests: TAR_READER,
+    only: 'CVE-2025-62518',
+  },
+  {
+    name: 'holds PAX headers of any size',
+    file: 'driver/pull/tar/tar-reader.ts',
+    text: 'if (size > MAX_EXTENSION_BYTES) {',
+    replacement: 'if (false) {',
+    tests: TAR_READER,
+    only: 'refuses',
+  },
+  {
+    name: 'takes an archive that ends early',
+    file: 'driver/pull/tar/tar-reader.ts',
+    text: 'if (!complete) throw',
+    replacement: 'if (false) throw',
+    tests: TAR_READER,
+    only: 'ends within',
+  },
+  {
+    name: 'takes sparse files for plain ones',
+    file: 'driver/pull/tar/tar-reader.ts',
+    text: 'if (pax?.sparse !== undefined) {',
+    replacement: 'if (false) {',
+    tests: TAR_READER,
+    only: 'sparse',
+  },
+  {
+    name: 'takes what follows the end of compressed data',
+    file: 'driver/pull/tar/decompress.ts',
+    text: 'if (engine.bytesWritten !== compressed.bytes)',
+    replacement: 'if (false)',
+    tests: DECOMPRESS,
+  },
+  {
+    name: 'gives zstd as much memory as it asks for',
+    file: 'driver/pull/tar/decompress.ts',
+    text: 'Math.floor(Math.log2(zstdWindowBytes))',
+    replacement: '31',
+    tests: DECOMPRESS,
+  },
+  {
+    name: 'decompresses without end',
+    file: 'driver/pull/tree-budget.ts',
+    text: 'if (treeBytes > limits.decompressedBytes) {',
+    replacement: 'if (false) {',
+    tests: CONTAINMENT,
+    only: 'more bytes',
+  },
+  {
+    name: 'fills the disk',
+    file: 'driver/pull/space-watch.ts',
+    text: 'if (bytes - wanted < keptBytes) {',
+    replacement: 'if (false) {',
+    tests: SPACE,
+  },
+  {
+    name: 'uses up the inodes',
+    file: 'driver/pull/space-watch.ts',
+    text: 'if (inodes < keptInodes) {',
+    replacement: 'if (false) {',
+    tests: SPACE,
+  },
+  {
+    name: 'looks at the disk only before it unpacks',
+    file: 'driver/pull/space-watch.ts',
+    text: 'if (bytesLeft < 0 || entriesLeft < 0) expect(bytes)',
+    replacement: '',
+    tests: SPACE,
+  },
+  {
+    name: 'unpacks without a look at the disk',
+    file: 'driver/pull/tree-budget.ts',
+    text: '          space.take(bytes, 0)\n',
+    replacement: '',
+    tests: RESOURCES,
+    only: 'a small disk',
+  },
+  // Documents.
+  {
+    name: 'parses manifests of any size',
+    file: 'common/oci/manifest.ts',
+    text: 'if (bytes.length > limits.bytes) throw manifestTooLarge(limits)',
+    replacement: '',
+    tests: MANIFEST,
+  },
+  {
+    name: 'reads any number of layers',
+    file: 'common/oci/manifest.ts',
+    text: 'node.value.length > children) {',
+    replacement: 'false) {',
+    tests: MANIFEST,
+  },
+  {
+    name: 'follows indexes into indexes without end',
+    file: 'driver/pull/choose-manifest.ts',
+    text: 'if (depth === maxIndexDepth) {',
+    replacement: 'if (false) {',
+    tests: RESOURCES,
+    only: 'indexes within indexes',
+  },
+  {
+    name: 'takes an index that is a manifest, too',
+    file: 'common/oci/manifest.ts',
+    text: '  refuseTwoMeanings(document)\n',
+    replacement: '',
+    tests: MANIFEST,
+  },
+  {
+    name: 'takes "Layers" beside "layers"',
+    file: 'common/oci/manifest.ts',
+    text: '  refuseCaseVariants(document, DOCUMENT_FIELDS)\n',
+    replacement: '',
+    tests: MANIFEST,
+  },
+  {
+    name: 'takes embedded data that is something else',
+    file: 'common/oci/manifest.ts',
+    text: '  checkData(object, descriptor)\n',
+    replacement: '',
+    tests: MANIFEST,
+  },
+  {
+    name: 'takes a key that comes twice',
+    file: 'common/json.ts',
+    text: 'if (keys.has(key)) {',
+    replacement: 'if (false) {',
+    tests: JSON_TESTS,
+  },
+  {
+    name: 'takes "__proto__" for a key',
+    file: 'common/json.ts',
+    text: "if (key === '__proto__')",
+    replacement: 'if (false)',
+    tests: JSON_TESTS,
+  },
+  {
+    name: 'takes sizes beyond 2^53',
+    file: 'common/json.ts',
+    text: 'if (value < 0 || value > Number.MAX_SAFE_INTEGER) {',
+    replacement: 'if (value < 0) {',
+    tests: JSON_TESTS,
+  },
+  {
+    name: 'takes JSON of any depth',
+    file: 'common/json.ts',
+    text: 'if (++depth > maxDepth)',
+    replacement: 'if (++depth > 100_000)',
+    tests: JSON_TESTS,
+  },
   // The store.
   {
     name: 'leaves programs without the executable bit',
@@ -175,7 +501,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'copies a built tree into place, half of it visible meanwhile',
-    file: 'driver/store/trees.ts',
+    file: 'driver/store/committed.ts',
     text: 'await rename(staging, join(directory, key))',
     replacement:
       "await import('node:fs/promises').then(({ cp }) => cp(staging, join(directory, key), { recursive: true }))",
@@ -183,7 +509,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'serves a tree that a power cut may have damaged',
-    file: 'driver/store/trees.ts',
+    file: 'driver/store/committed.ts',
     text: '(!meta.value.durable && meta.value.bootId !== bootId)',
     replacement: 'false',
     tests: STORE,
@@ -227,9 +553,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'writes no lease',
     file: 'driver/volume/publisher.ts',
-    text: 'const { store, puller, mounter, policy, log, kubeletDirectory } = options',
+    text: 'const { store, puller, viewMaker, mounter, policy, log, kubeletDirectory } = options',
     replacement:
-      'const { puller, mounter, policy, log, kubeletDirectory } = options\n  const store = { ...options.store, leases: { ...options.store.leases, put: async () => {} } }',
+      'const { puller, viewMaker, mounter, policy, log, kubeletDirectory } = options\n  const store = { ...options.store, leases: { ...options.store.leases, put: async () => {} } }',
     tests: PUBLISH,
     only: 'statistics',
   },
@@ -245,7 +571,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'does not know its own mount when the lease is lost',
     file: 'driver/volume/publisher.ts',
-    text: 'if (!shows(mounts, tree.key)) {',
+    text: 'if (!shows(mounts, content)) {',
     replacement: 'if (true) {',
     tests: MOUNTED_ALREADY,
   },
@@ -335,6 +661,76 @@ export const MUTANTS: readonly Mutant[] = [
     tests: PUBLISH,
     only: 'a private artifact',
   },
+  // Following a download.
+  {
+    name: 'makes a tree visible before the digests of its blobs are known to be right',
+    file: 'driver/pull/tree-pull.ts',
+    text: '      ...downloads,\n      async (signal) => {',
+    replacement:
+      '      async (signal) => void Promise.allSettled(downloads.map((download) => download(signal))),\n      async (signal) => {',
+    tests: FOLLOW,
+    only: 'cannot be kept',
+  },
+  {
+    name: 'takes an archive for whole before its digest is known to be right',
+    file: 'driver/pull/blob-reader.ts',
+    text: "} else if (state === 'complete') {",
+    replacement: '} else if (bytes === size) {',
+    tests: BLOB_READER,
+  },
+  {
+    name: 'takes an archive for whole when its download was given up',
+    file: 'driver/pull/blob-reader.ts',
+    text: "if (state === 'failed') throw givenUp()",
+    replacement: "if (state === 'failed') return",
+    tests: BLOB_READER,
+  },
+  {
+    name: 'tells what half-read bytes look like instead of what is wrong with the blob',
+    file: 'driver/pull/tree-pull.ts',
+    text: 'if (current !== undefined) await arrivals.whenHere(current)',
+    replacement: '',
+    tests: FOLLOW,
+    only: 'a wrong byte',
+  },
+  {
+    name: 'does not unpack again what was downloaded again',
+    file: 'driver/pull/tree-pull.ts',
+    text: 'if (!(await following.wasGivenUp())) throw error',
+    replacement: 'throw error',
+    tests: FOLLOW,
+    only: 'begins anew',
+  },
+  {
+    name: 'links a blob before it is in the store',
+    file: 'driver/pull/tree-pull.ts',
+    text: "    await arrivals.whenHere(step.blob)\n    return 'here'",
+    replacement: "    return 'here'",
+    tests: FOLLOW,
+    only: 'a file is placed when',
+  },
+  {
+    name: 'lets registries that hang hold every thread',
+    file: 'driver/pull/tree-workers.ts',
+    text: 'if (freePlaces < 1) return undefined',
+    replacement: '',
+    tests: ['test/driver/pull/tree-workers.test.ts'],
+    only: 'places for jobs',
+  },
+  {
+    name: 'writes into buffers that are still being decompressed',
+    file: 'driver/pull/tar/decompress.ts',
+    text: 'writableHighWaterMark: 1',
+    replacement: 'writableHighWaterMark: 16_384',
+    tests: DECOMPRESS,
+  },
+  {
+    name: 'parses manifests of megabytes on the main thread',
+    file: 'driver/pull/manifest-parser.ts',
+    text: 'bytes.length <= inlineBytes',
+    replacement: 'true',
+    tests: ['test/driver/pull/manifest-parser.test.ts'],
+  },
   {
     name: "gives away blobs to whoever's registry lists them",
     file: 'driver/pull/puller.ts',
@@ -396,6 +792,136 @@ export const MUTANTS: readonly Mutant[] = [
     tests: PUBLISH,
     only: 'a pod that asks for plain HTTP on its own',
   },
+  // Views.
+  {
+    name: 'keeps the earlier file where two sources have one',
+    file: 'driver/pull/view-writer.ts',
+    text: '    unlinkAt(to.fd, name)\n',
+    replacement: '    return\n',
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: "puts a file in the place of another source's directory",
+    file: 'driver/pull/view-writer.ts',
+    text: 'if (found?.isDirectory()) {',
+    replacement: 'if (false) {',
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: "merges a directory through another source's link",
+    file: 'driver/pull/view-directory.ts',
+    text: 'return { fd: openDirectoryAt(this.fd, name), isNew }',
+    replacement: "return { fd: openDirectoryAt(this.fd, name, 'in-root'), isNew }",
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: "lets one artifact's link lead another's out of the volume",
+    file: 'driver/pull/view-writer.ts',
+    text: 'if (leadsInside(source, own, target)) throw linkLeavesView(path, target, source)',
+    replacement: '',
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: 'judges a link by what a later source has put in its place',
+    file: 'driver/pull/view-writer.ts',
+    text: '    this.#linksToCheck.delete(path)\n',
+    replacement: '',
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: 'takes a link too long for one call for one that leads nowhere',
+    file: 'driver/pull/tree-symlinks.ts',
+    text: "if (isSystemError(error, 'EXDEV', 'ENAMETOOLONG')) return 'outside'",
+    replacement:
+      "if (isSystemError(error, 'EXDEV')) return 'outside'\n    if (isSystemError(error, 'ENAMETOOLONG')) return 'nowhere'",
+    tests: [...VIEW_BUILDER, ...CONTAINMENT],
+  },
+  {
+    name: 'follows a link in the place of a tree',
+    file: 'driver/linux/directory.ts',
+    text: 'return tracked(openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW))',
+    replacement: 'return tracked(openSync(path, O_RDONLY | O_DIRECTORY))',
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: 'places a source above the volume',
+    file: 'driver/pull/view-builder.ts',
+    text: "const clean = source.path === undefined ? '' : readTreePath(source.path)",
+    replacement: "const clean = source.path ?? ''",
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: 'shows an empty volume when the globs match nothing',
+    file: 'driver/pull/view-builder.ts',
+    text: 'if (placed === 0 && source.files !== undefined) {',
+    replacement: 'if (false) {',
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: 'links any number of entries',
+    file: 'driver/pull/view-builder.ts',
+    text: 'if (entries > limits.entries) {',
+    replacement: 'if (false) {',
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: 'copies what it could link',
+    file: 'driver/pull/view-writer.ts',
+    text: "import { placeLink } from './tree-blob.ts'",
+    replacement: "import { placeCopy as placeLink } from './tree-blob.ts'",
+    tests: VIEW_BUILDER,
+  },
+  {
+    name: 'shares a view between volumes that place their trees differently',
+    file: 'driver/store/views.ts',
+    text: '[tree, path, withoutRepeats(files)]',
+    replacement: '[tree, withoutRepeats(files)]',
+    tests: ['test/driver/store/views.test.ts'],
+  },
+  {
+    name: 'forgets to name the view in the lease',
+    file: 'driver/volume/volume-content.ts',
+    text: '  await lease.change((before) => ({ ...before, views: [key] }))\n',
+    replacement: '',
+    tests: VIEWS,
+    only: 'the next driver',
+  },
+  {
+    name: 'writes an older lease over a newer one',
+    file: 'driver/volume/lease-writer.ts',
+    text: 'queued = last.then(write)',
+    replacement: 'queued = write()',
+    tests: ['test/driver/volume/lease-writer.test.ts'],
+  },
+  {
+    name: 'lets a subPath lead into the host as a container would see it',
+    file: 'driver/volume/sub-paths.ts',
+    text: "close(openAt(root, subPath, O_PATH, 'beneath-links'))",
+    replacement: "close(openAt(root, subPath, O_PATH, 'in-root'))",
+    tests: SUB_PATHS,
+  },
+  {
+    name: 'does not look for the subPaths of a volume',
+    file: 'driver/volume/publisher.ts',
+    text: '    checkSubPaths(content.root, volume.spec.subPaths)\n',
+    replacement: '',
+    tests: VIEWS,
+    only: 'subPaths',
+  },
+  {
+    name: 'takes attributes of one source beside a list of sources',
+    file: 'common/composition/attributes.ts',
+    text: '  refuseBesideSources(draft)\n',
+    replacement: '',
+    tests: ['test/common/composition/source-list.test.ts'],
+  },
+  {
+    name: 'joins artifacts at one mount path that have different secrets',
+    file: 'webhook/placement.ts',
+    text: "const SHARED = ['readOnly', 'subPath', 'pullSecret'] as const",
+    replacement: "const SHARED = ['readOnly', 'subPath'] as const",
+    tests: ['test/webhook/placement.test.ts'],
+  },
   // The webhook.
   {
     name: 'allows what it should deny',
@@ -428,7 +954,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'adds its mounts again when it is called again',
     file: 'webhook/mount-plan.ts',
-    text: 'present: isPresent(container, entry, volume),',
+    text: 'present: isPresent(container, placement, volume),',
     replacement: 'present: false,',
     tests: COMPOSE_PROPERTY,
   },
@@ -459,6 +985,92 @@ export const MUTANTS: readonly Mutant[] = [
     text: 'if (!parsed.checkPrivateKey(privateKey)) {',
     replacement: 'if (false) {',
     tests: CERTIFICATE,
+  },
+  // What is wanted of an artifact.
+  {
+    name: 'forgets what a volume selects',
+    file: 'common/composition/attributes.ts',
+    text: '...(files && { [ATTRIBUTES.files]: JSON.stringify(files) }),',
+    replacement: '',
+    tests: ['test/common/composition/attributes.test.ts'],
+  },
+  {
+    name: 'lets the first glob that matches a file count',
+    file: 'common/composition/file-filter.ts',
+    text: 'rules.findLast((rule) => rule.means(path, kind))',
+    replacement: 'rules.find((rule) => rule.means(path, kind))',
+    tests: FILE_FILTER,
+  },
+  {
+    name: 'takes nothing by globs that only exclude',
+    file: 'common/composition/file-filter.ts',
+    text: 'rules.every((rule) => rule.excludes)',
+    replacement: 'false',
+    tests: FILE_FILTER,
+  },
+  {
+    name: 'takes a directory whole of which a glob takes only some',
+    file: 'common/composition/file-filter.ts',
+    text: "reach = 'some'",
+    replacement: "reach = 'all'",
+    tests: FILE_FILTER,
+  },
+  {
+    name: 'takes a glob for a name to be tied to the root',
+    file: 'common/composition/file-filter.ts',
+    text: ': `**/${body}`',
+    replacement: ': body',
+    tests: FILE_FILTER,
+  },
+  {
+    name: 'takes layers that have one of several annotations',
+    file: 'driver/pull/layer-selection.ts',
+    text: 'wanted.every(([key, globs]) => {',
+    replacement: 'wanted.some(([key, globs]) => {',
+    tests: SELECTION,
+  },
+  {
+    name: 'downloads files that no glob takes',
+    file: 'driver/pull/layer-selection.ts',
+    text: "filter.selects(step.path, 'file') ? 'all' : 'none'",
+    replacement: "'all'",
+    tests: SELECTION,
+  },
+  {
+    name: 'shows the whole of an archive of which files are selected',
+    file: 'driver/pull/layout.ts',
+    text: 'path !== undefined || plan.steps.some(({ whole }) => !whole)',
+    replacement: 'path !== undefined',
+    tests: SELECTION,
+  },
+  {
+    name: 'serves the whole tree for a selection of layers',
+    file: 'driver/pull/tree-identity.ts',
+    text: "select === undefined ? 'all' : layout(manifest, options).layers",
+    replacement: "'all'",
+    tests: SELECTION,
+  },
+  {
+    name: 'gives every pod the manifest for its node',
+    file: 'driver/pull/resolver.ts',
+    text: '      platform,\n      maxIndexDepth,',
+    replacement: '      platform: platform && nodePlatform,\n      maxIndexDepth,',
+    tests: RESOLVER,
+  },
+  {
+    name: 'never asks again for a platform that a tag has got since',
+    file: 'driver/pull/resolver.ts',
+    text: "if (isCodedError(error, 'INVALID') && asked.pullPolicy !== 'Never') return undefined",
+    replacement: '',
+    tests: RESOLVER,
+  },
+  {
+    name: 'prints escape sequences of a title to the terminal',
+    file: 'cli/inspection-text.ts',
+    text: 'findUnprintable(text) === undefined ? text :',
+    replacement: 'true ? text :',
+    tests: ['test/cli/inspect.process.test.ts'],
+    only: 'escape sequences',
   },
   {
     name: 'suggests nothing to who mistypes',

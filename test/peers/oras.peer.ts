@@ -20,6 +20,7 @@ import { startNode, type TestNode } from '../support/driver.ts'
 import { whyNoMounts } from '../support/mounts.ts'
 import { skipUnless, whyNoProgram } from '../support/skip-unless.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { asOurs } from './as-ours.ts'
 import { DOCKER_REGISTRY, startDockerRegistry, USER } from './docker-registry.ts'
 import { type Oras, openOras } from './oras.ts'
 import { listTree, type TreeEntry } from './tree-listing.ts'
@@ -352,34 +353,6 @@ async function published(
   const tree = await listTree(request.target_path)
   await driver.csi.nodeUnpublishVolume(request)
   return tree
-}
-
-/**
- * What our tree must be when theirs is this. Paths, kinds, contents and links are equal; modes and times are not, as volumes.md has it:
- * a linked blob is 0444, or 0555 when it starts as programs do, and has no time of its own; what an archive holds keeps its time, and
- * its mode is made readable for every uid.
- */
-function asOurs(
-  theirs: Readonly<Record<string, TreeEntry>>,
-  { directories = [] }: Pick<Case, 'directories'>,
-): Record<string, object> {
-  const isUnpacked = (path: string) =>
-    directories.some((directory) => `${path}/`.startsWith(`${directory}/`))
-  return Object.fromEntries(
-    Object.entries(theirs).map(([path, entry]) => {
-      if (isUnpacked(path)) return [path, { ...entry, mode: readable(entry) }]
-      if (entry.kind === 'directory') return [path, { ...entry, mode: 0o755 }]
-      const mode = entry.isProgram === true ? 0o555 : 0o444
-      return [path, { ...entry, mode, ...(entry.kind === 'file' && { mtime: expect.any(Number) }) }]
-    }),
-  )
-}
-
-/** Everybody may read what the owner may, and run what the owner may run. */
-function readable({ kind, mode }: TreeEntry): number {
-  if (kind === 'symlink') return mode
-  const owner = mode & 0o700
-  return owner | ((owner & 0o500) >> 3) | ((owner & 0o500) >> 6)
 }
 
 function withoutMediaType(built: Built): object {

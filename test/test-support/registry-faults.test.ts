@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { Agent, request } from 'undici'
 import { describe, expect, test } from 'vitest'
 import { digestOf } from '../../common/oci/digest.ts'
@@ -31,6 +32,13 @@ async function get(url: string, headers: Record<string, string> = {}) {
   }
   await dispatcher.destroy()
   return { status, body, headers: answered, error }
+}
+
+/** Everything that comes over the connection. */
+async function rawGet(registry: TestRegistry, path: string): Promise<string> {
+  const socket = connect(registry.port, '127.0.0.1')
+  socket.end(`GET ${path} HTTP/1.1\r\nhost: registry\r\nconnection: close\r\n\r\n`)
+  return (await socket.setEncoding('latin1').toArray()).join('')
 }
 
 describe('a fault', () => {
@@ -84,6 +92,32 @@ describe('a fault', () => {
     expect(answer).toMatchObject({ status: 200, body: 'hello', error: 'UND_ERR_SOCKET' })
     expect(answer.headers['content-length']).toBe('11')
     expect(registry.requests[0]).toMatchObject({ status: 200, bytesSent: 5, ended: true })
+  })
+
+  test('resets the connection in the body', async () => {
+    await using registry = await registryWithBlob()
+    registry.fault(BLOBS, { kind: 'reset', afterBytes: 5 })
+    expect(await get(registry.url + PATH)).toMatchObject({ error: 'ECONNRESET' })
+    expect(registry.requests[0]).toMatchObject({ status: 200, bytesSent: 5, ended: true })
+  })
+
+  test('sends bytes after the body', async () => {
+    await using registry = await registryWithBlob()
+    registry.fault(BLOBS, { kind: 'surplus', bytes: 3 })
+    expect(await rawGet(registry, PATH)).toMatch(
+      /content-length: 11\r\n.*\r\n\r\nhello world\0\0\0$/is,
+    )
+  })
+
+  test('sends no length', async () => {
+    await using registry = await registryWithBlob()
+    registry.fault(BLOBS, { kind: 'chunked' })
+    const answer = await get(registry.url + PATH)
+    expect(answer).toMatchObject({ status: 200, body: TEXT })
+    expect([answer.headers['content-length'], answer.headers['transfer-encoding']]).toEqual([
+      undefined,
+      'chunked',
+    ])
   })
 
   test.each([

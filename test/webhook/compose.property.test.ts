@@ -44,7 +44,7 @@ const volumes = fc.constantFrom(
 )
 const secrets = fc.constantFrom([], [{ name: 'regcred' }], [{ name: 'a' }, { name: 'b' }])
 
-const entries = fc.uniqueArray(
+const single = fc.uniqueArray(
   fc.record(
     {
       reference: fc.constantFrom('ghcr.io/acme/app:v1', 'ghcr.io/acme/lib:2', 'acme/x:latest'),
@@ -59,11 +59,26 @@ const entries = fc.uniqueArray(
       subPath: fc.constantFrom('a.jar', 'lib/b'),
       pullSecret: fc.constantFrom('', 'acme'),
       pullPolicy: fc.constantFrom('Always', 'Never'),
+      path: fc.constantFrom('/', 'lib'),
+      platform: fc.constantFrom('linux/amd64', 'linux/aarch64/v8'),
+      unpack: fc.constantFrom('auto', 'never'),
+      select: fc.constantFrom(
+        { files: ['*.jar', '!a,b'] },
+        { mediaTypes: ['text/*'], annotations: { a: 'x,*', b: ['y', 'z'] } },
+      ),
     },
     { requiredKeys: ['reference', 'mountPath'] },
   ),
   { selector: ({ mountPath }) => mountPath, minLength: 1, maxLength: 4 },
 )
+/** Some share a mount path, and then agree on the rest. */
+const entries = fc
+  .tuple(single, fc.boolean())
+  .map(([list, shared]) =>
+    shared
+      ? [...list, ...list.map((entry) => ({ ...entry, reference: 'ghcr.io/acme/more:1' }))]
+      : list,
+  )
 
 const pods: fc.Arbitrary<JsonObject> = fc
   .record({

@@ -123,6 +123,50 @@ describe('compose', () => {
     })
   })
 
+  test('passes on what is wanted of an artifact, and how', () => {
+    const artifacts = `
+/plugins:
+  reference: ghcr.io/acme/app:v1
+  select:
+    mediaTypes: [application/java-archive, "text/*"]
+    annotations: {com.acme.kind: "plugin,*", com.acme.tier: [a, b]}
+    files: ["*.jar", "!*-sources.jar"]
+  path: lib
+  unpack: always
+  platform: linux/aarch64
+  modes: keep
+`
+    const attributes = {
+      'oras.artifact.reference': 'ghcr.io/acme/app:v1',
+      'oras.artifact.layers.mediatype': 'application/java-archive,text/*',
+      'oras.artifact.layers.annotations': '{"com.acme.kind":"plugin,*","com.acme.tier":["a","b"]}',
+      'oras.artifact.files': '["*.jar","!*-sources.jar"]',
+      'oras.artifact.path': 'lib',
+      'oras.artifact.platform': 'linux/arm64',
+      'oras.artifact.unpack': 'always',
+      'oras.artifact.modes': 'keep',
+    }
+    expect(volumesOf({ artifacts })).toStrictEqual([volume('oras-plugins', attributes)])
+    expect(composed({ artifacts }).warnings).toStrictEqual([])
+  })
+
+  test('makes a volume for each of several selections from one artifact', () => {
+    const artifacts = `
+/a: {reference: ghcr.io/acme/app:v1, select: {files: [a]}}
+/b: {reference: ghcr.io/acme/app:v1, select: {files: [b]}}
+/a-again: {reference: ghcr.io/acme/app:v1, select: {files: [a]}}
+/arm: {reference: ghcr.io/acme/app:v1, platform: linux/arm64}
+/whole: ghcr.io/acme/app:v1
+`
+    const reference = { 'oras.artifact.reference': 'ghcr.io/acme/app:v1' }
+    expect(volumesOf({ artifacts })).toStrictEqual([
+      volume('oras-a', { ...reference, 'oras.artifact.files': '["a"]' }),
+      volume('oras-b', { ...reference, 'oras.artifact.files': '["b"]' }),
+      volume('oras-arm', { ...reference, 'oras.artifact.platform': 'linux/arm64' }),
+      volume('oras-whole', reference),
+    ])
+  })
+
   test('makes one volume of one artifact that is mounted at several paths', () => {
     const artifacts = `
 /app/a.jar: {reference: ghcr.io/acme/app:v1, subPath: a.jar}
@@ -358,10 +402,10 @@ describe('compose refuses', () => {
       {
         artifacts: `
 - {reference: ghcr.io/acme/app:v1, mountPath: /app}
-- {reference: ghcr.io/acme/lib:1, mountPath: /app}
+- {reference: ghcr.io/acme/lib:1, mountPath: /app, containers: [java]}
 `,
       },
-      `INVALID Invalid ${KEY}[1]: "/app" of container "java" is that of ${KEY}[0] already; several artifacts at one mount path are not supported by this version yet`,
+      `INVALID Invalid ${KEY}[1]: "/app" of container "java" is that of ${KEY}[0] already; artifacts at one mount path are one volume: expected the same "containers"`,
     ],
     [
       'one name for two volumes',
@@ -372,6 +416,13 @@ describe('compose refuses', () => {
 `,
       },
       `INVALID Invalid ${KEY}["/b"]: name "x" is that of ${KEY}["/a"] already, which is another volume; expected another name`,
+    ],
+    [
+      'more attributes than a volume may have, for the entry that has them',
+      {
+        artifacts: `/app: {reference: ghcr.io/acme/app:v1, select: {files: [${Array.from({ length: 64 }, (_, at) => `${'ä'.repeat(200)}${at}`).join(', ')}]}}`,
+      },
+      `INVALID Invalid ${KEY}["/app"]: the volume attributes have 25972 bytes; expected at most 16384`,
     ],
     [
       'a volume of our name with other content',

@@ -1,8 +1,11 @@
+import type { Modes } from '../../../common/composition/composition.ts'
 import { CodedError, isSystemError } from '../../../common/errors.ts'
+import { limitHint } from '../../../common/limit-hint.ts'
 import { close } from '../../linux/directory.ts'
-import type { Flavour, Modes } from '../layout.ts'
+import type { Flavour } from '../layout-step.ts'
 import { writeFully } from '../tree-blob.ts'
 import type { TreeBudget } from '../tree-budget.ts'
+import { TREE_LIMIT_FLAGS } from '../tree-limits.ts'
 import { treeMode } from '../tree-mode.ts'
 import { isWithin, parentPath, readTreePath } from '../tree-path.ts'
 import type { TreeWriter } from '../tree-writer.ts'
@@ -35,8 +38,9 @@ export function createTarExtractor(options: {
     // Builders write the root of an image as "/".
     const path = name === '/' && flavour === 'image' ? '' : readTreePath(name, budget.limits)
     if (typeof path !== 'string') {
-      const code = path.kind === 'cap' ? 'EXHAUSTED' : 'INVALID'
-      throw new CodedError(code, `${what} ${path.detail}`)
+      const { detail, limit } = path
+      if (limit === undefined) throw new CodedError('INVALID', `${what} ${detail}`)
+      throw new CodedError('EXHAUSTED', `${what} ${detail}${limitHint(TREE_LIMIT_FLAGS[limit])}`)
     }
     if (options.namesFrom === 'path') return path === '' ? options.path : under(options.path, path)
     if (isWithin(path, options.path)) return path
@@ -129,9 +133,8 @@ function under(directory: string, path: string): string {
 /** Names the entry. A path that the file system cannot have is the archive's fault. */
 function explain(error: unknown, entry: TarEntry): unknown {
   if (error instanceof CodedError) {
-    return new CodedError(error.code, `Entry ${quotePath(entry.path)}: ${error.message}`, {
-      cause: error,
-    })
+    const detail = error.message.charAt(0).toLowerCase() + error.message.slice(1)
+    return new CodedError(error.code, `Entry ${quotePath(entry.path)}: ${detail}`, { cause: error })
   }
   if (isSystemError(error, 'ENAMETOOLONG', 'EILSEQ')) {
     return forbiddenEntry(entry.path, `the node's file system cannot have it (${error.code})`)

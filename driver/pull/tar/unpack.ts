@@ -29,7 +29,7 @@ export async function unpack(
   const algorithm = contentDigest && digestAlgorithm(contentDigest)
   const hash = algorithm && createHash(algorithm)
   const reader = createTarReader(handler)
-  for await (const chunk of decompress(input)) {
+  for await (const chunk of decompress(input, budget.limits)) {
     signal.throwIfAborted()
     budget.takeBytes(chunk.length)
     hash?.update(chunk)

@@ -58,6 +58,14 @@ describe('parseAnnotations reads', () => {
   name: app
   containers: [app]
   subPath: lib/app.jar
+  path: lib
+  select:
+    mediaTypes: [application/java-archive, "text/*"]
+    annotations: {com.acme.kind: "plugin-*", com.acme.tier: [a, b]}
+    files: ["*.jar", "!*-sources.jar"]
+  unpack: always
+  platform: linux/aarch64/v8
+  modes: keep
   pullPolicy: IfNotPresent
   pullSecret: acme-pull
   readOnly: true
@@ -70,6 +78,15 @@ describe('parseAnnotations reads', () => {
         name: 'app',
         containers: [{ pattern: 'app', init: false, optional: false }],
         subPath: 'lib/app.jar',
+        path: 'lib',
+        select: {
+          mediaTypes: ['application/java-archive', 'text/*'],
+          annotations: { 'com.acme.kind': ['plugin-*'], 'com.acme.tier': ['a', 'b'] },
+          files: ['*.jar', '!*-sources.jar'],
+        },
+        unpack: 'always',
+        platform: { os: 'linux', architecture: 'arm64' },
+        modes: 'keep',
         pullPolicy: 'IfNotPresent',
         pullSecret: 'acme-pull',
         readOnly: true,
@@ -118,6 +135,11 @@ describe('parseAnnotations reads', () => {
         readOnly: true,
       },
     ])
+  })
+
+  test('the root of the volume as no path', () => {
+    const [entry] = parse('/a: {reference: ghcr.io/acme/app:v1, path: /}').entries
+    expect(entry).not.toHaveProperty('path')
   })
 
   test('an empty pull-secret as none', () => {
@@ -261,7 +283,7 @@ describe('parseAnnotations refuses', () => {
       at(
         '[0].zzzzzzzz',
         'line 1, column 4',
-        'unknown field "zzzzzzzz"; expected "reference", "mountPath", "name", "containers", "subPath", "pullPolicy", "pullSecret" or "readOnly"',
+        'unknown field "zzzzzzzz"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret" or "readOnly"',
       ),
     ],
     [
@@ -270,7 +292,7 @@ describe('parseAnnotations refuses', () => {
       at(
         '[0].constructor',
         'line 1, column 4',
-        'unknown field "constructor"; expected "reference", "mountPath", "name", "containers", "subPath", "pullPolicy", "pullSecret" or "readOnly"',
+        'unknown field "constructor"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret" or "readOnly"',
       ),
     ],
     [
@@ -279,7 +301,7 @@ describe('parseAnnotations refuses', () => {
       at(
         '[0]["<<"]',
         'line 1, column 4',
-        'unknown field "<<"; expected "reference", "mountPath", "name", "containers", "subPath", "pullPolicy", "pullSecret" or "readOnly"',
+        'unknown field "<<"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret" or "readOnly"',
       ),
     ],
     [
@@ -401,15 +423,6 @@ describe('parseAnnotations refuses', () => {
       at('', 'line 1, column 2', 'found the control or invisible character U+0000; not allowed'),
     ],
     [
-      'several artifacts at one mount path',
-      '/app: [ghcr.io/acme/app:v1, ghcr.io/acme/b:1]',
-      at(
-        '["/app"]',
-        'line 1, column 7',
-        'found a list; several artifacts at one mount path are not supported by this version yet',
-      ),
-    ],
-    [
       'a writable volume',
       '/app: {reference: ghcr.io/acme/app:v1, readOnly: false}',
       at(
@@ -529,14 +542,37 @@ describe('parseAnnotations refuses', () => {
     expect(thrownBy(() => parse(text))).toEqual(message)
   })
 
-  test.each(['path', 'select', 'unpack', 'platform', 'modes', 'env'])(
-    'the field %s of a later version',
-    (field) => {
-      expect(thrownBy(() => parse(`- {${field}: x}`))).toBe(
-        at(`[0].${field}`, 'line 1, column 4', `"${field}" is not supported by this version yet`),
-      )
-    },
-  )
+  test('the field env of a later version', () => {
+    expect(thrownBy(() => parse('- {env: x}'))).toBe(
+      at('[0].env', 'line 1, column 4', '"env" is not supported by this version yet'),
+    )
+  })
+
+  test.each([
+    [
+      'unpack',
+      'allways',
+      'found "allways"; expected "auto", "always" or "never"; did you mean "always"?',
+    ],
+    ['unpack', 'true', 'found the boolean true; expected text: put it in quotes, "true"'],
+    ['modes', 'keeep', 'found "keeep"; expected "readable" or "keep"; did you mean "keep"?'],
+    [
+      'platform',
+      'arm64',
+      'invalid platform "arm64": expected os/arch or os/arch/variant, e.g. "linux/arm64"',
+    ],
+    [
+      'platform',
+      'linux/',
+      'invalid platform "linux/": expected os/arch or os/arch/variant, e.g. "linux/arm64"',
+    ],
+    ['path', '/lib', '"/lib" is absolute; expected a path inside the volume, e.g. "lib"'],
+    ['path', '../lib', '"../lib" has ".."; expected a path inside the volume'],
+    ['path', 'lib/', '"lib/" is not clean; expected "lib"'],
+  ])('%s: %s', (field, value, why) => {
+    const column = `line 1, column ${'- {'.length + field.length + ': '.length + 1}`
+    expect(thrownBy(() => parse(`- {${field}: ${value}}`))).toBe(at(`[0].${field}`, column, why))
+  })
 
   test.each([
     ['app', '"app" is relative; expected an absolute path, e.g. "/app"'],
@@ -628,6 +664,19 @@ describe('parseAnnotations, whatever comes,', () => {
       mountPath: fc.oneof(fc.constant('/app'), fc.string(), fc.anything()),
       containers: fc.oneof(fc.array(fc.string()), fc.anything()),
       readOnly: fc.anything(),
+      path: fc.anything(),
+      platform: fc.oneof(fc.string(), fc.anything()),
+      select: fc.oneof(
+        fc.record(
+          {
+            mediaTypes: fc.oneof(fc.array(fc.string()), fc.anything()),
+            annotations: fc.oneof(fc.dictionary(fc.string(), fc.anything()), fc.anything()),
+            files: fc.oneof(fc.array(fc.string()), fc.anything()),
+          },
+          { requiredKeys: [] },
+        ),
+        fc.anything(),
+      ),
     },
     { requiredKeys: [] },
   )

@@ -1,9 +1,19 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { ATTRIBUTES } from '../../../common/composition/attribute-name.ts'
 import { decodeAttributes, encodeAttributes } from '../../../common/composition/attributes.ts'
-import type { PullPolicy, VolumeSpec } from '../../../common/composition/composition.ts'
+import type {
+  Modes,
+  PullPolicy,
+  Source,
+  Unpack,
+  VolumeSpec,
+} from '../../../common/composition/composition.ts'
+import { fileGlobProblem } from '../../../common/composition/file-glob.ts'
+import { annotationGlobProblem } from '../../../common/composition/selection.ts'
 import { isCodedError } from '../../../common/errors.ts'
 import type { Digest } from '../../../common/oci/digest.ts'
+import { parsePlatform } from '../../../common/oci/platform.ts'
 import { thrownBy } from '../../support/thrown.ts'
 
 const REFERENCE = 'oras.artifact.reference'
@@ -25,7 +35,21 @@ describe('encodeAttributes', () => {
 
   test('writes everything else', () => {
     const volume: VolumeSpec = {
-      sources: [{ reference: APP, pullPolicy: 'Never' }],
+      sources: [
+        {
+          reference: APP,
+          pullPolicy: 'Never',
+          select: {
+            mediaTypes: ['text/plain', 'application/*'],
+            annotations: { 'com.acme.kind': ['plugin-*'], 'com.acme.tier': ['a', 'b,c'] },
+            files: ['*.jar', '!*-sources.jar'],
+          },
+          path: 'opt/lib',
+          platform: { os: 'linux', architecture: 'arm', variant: 'v7' },
+          unpack: 'never',
+          modes: 'keep',
+        },
+      ],
       subPaths: ['lib/app.jar', 'etc'],
       concurrency: 3,
       plainHttp: true,
@@ -33,6 +57,14 @@ describe('encodeAttributes', () => {
     }
     expect(encodeAttributes(volume)).toStrictEqual({
       [REFERENCE]: 'ghcr.io/acme/app:v1',
+      'oras.artifact.layers.mediatype': 'text/plain,application/*',
+      'oras.artifact.layers.annotations':
+        '{"com.acme.kind":"plugin-*","com.acme.tier":["a","b,c"]}',
+      'oras.artifact.files': '["*.jar","!*-sources.jar"]',
+      'oras.artifact.path': 'opt/lib',
+      'oras.artifact.platform': 'linux/arm/v7',
+      'oras.artifact.unpack': 'never',
+      'oras.artifact.modes': 'keep',
       'oras.options.pullpolicy': 'Never',
       'oras.options.subpaths': 'lib/app.jar,etc',
       'oras.options.concurrency': '3',
@@ -50,14 +82,13 @@ describe('encodeAttributes', () => {
   })
 
   test.each([
-    ['none', [], 'INVALID A volume has 0 sources; this version supports exactly one'],
-    [
-      'two',
-      [{ reference: APP }, { reference: APP }],
-      'INVALID A volume has 2 sources; this version supports exactly one',
-    ],
-  ])('refuses a volume with other than one source: %s', (_name, sources, message) => {
-    expect(thrownBy(() => encodeAttributes({ ...PLAIN, sources }))).toBe(message)
+    ['none', 0],
+    ['too many', 33],
+  ])('refuses a volume with %s sources', (_name, count) => {
+    const sources = Array.from({ length: count }, () => ({ reference: APP }))
+    expect(thrownBy(() => encodeAttributes({ ...PLAIN, sources }))).toBe(
+      `INVALID A volume has ${count} sources; expected 1 to 32`,
+    )
   })
 
   test('refuses more than 16 KiB', () => {
@@ -99,6 +130,53 @@ describe('decodeAttributes', () => {
     ['a comma list with blanks', { 'oras.options.subpaths': 'a/b, c' }, { subPaths: ['a/b', 'c'] }],
     ['a JSON list', { 'oras.options.subpaths': '["a,b"]' }, { subPaths: ['a,b'] }],
     ['concurrency', { 'oras.options.concurrency': '8' }, { concurrency: 8 }],
+    [
+      'what is selected, as a person writes it',
+      {
+        'oras.artifact.layers.mediatype': 'text/plain, application/*',
+        'oras.artifact.layers.annotations':
+          'com.acme.kind=plugin-*, com.acme.tier=a,com.acme.tier=b=c',
+        'oras.artifact.files': '*.jar, !*-sources.jar',
+      },
+      {
+        sources: [
+          {
+            reference: APP,
+            select: {
+              mediaTypes: ['text/plain', 'application/*'],
+              annotations: { 'com.acme.kind': ['plugin-*'], 'com.acme.tier': ['a', 'b=c'] },
+              files: ['*.jar', '!*-sources.jar'],
+            },
+          },
+        ],
+      },
+    ],
+    [
+      'what is selected, as JSON',
+      {
+        'oras.artifact.layers.mediatype': '["text/plain"]',
+        'oras.artifact.layers.annotations': '{"a,b=c": "x,y", "d": ["e", "f"]}',
+        'oras.artifact.files': '["a,b"]',
+      },
+      {
+        sources: [
+          {
+            reference: APP,
+            select: {
+              mediaTypes: ['text/plain'],
+              annotations: { 'a,b=c': ['x,y'], d: ['e', 'f'] },
+              files: ['a,b'],
+            },
+          },
+        ],
+      },
+    ],
+    ['the root as no path', { 'oras.artifact.path': '/' }, {}],
+    [
+      'a platform in any spelling',
+      { 'oras.artifact.platform': 'Linux/x86_64' },
+      { sources: [{ reference: APP, platform: { os: 'linux', architecture: 'amd64' } }] },
+    ],
     [
       'booleans as Go writes them',
       { 'oras.options.plainhttp': '1', 'oras.options.insecure': 'True' },
@@ -170,6 +248,76 @@ describe('decodeAttributes', () => {
       `INVALID Invalid volume attribute "${REFERENCE}": invalid reference "redis": no registry; expected registry/repository:tag, e.g. "docker.io/library/redis"`,
     ],
     [
+      'a media type that is none',
+      { 'oras.artifact.layers.mediatype': 'text/plain,jar' },
+      'INVALID Invalid volume attribute "oras.artifact.layers.mediatype": found "jar"; expected a media type, e.g. "text/plain", or with "*", e.g. "text/*"',
+    ],
+    [
+      'an annotation without a glob',
+      { 'oras.artifact.layers.annotations': 'com.acme.kind' },
+      'INVALID Invalid volume attribute "oras.artifact.layers.annotations": found "com.acme.kind"; expected key=glob, e.g. "com.acme.kind=plugin-*"',
+    ],
+    [
+      'an annotation with an empty glob',
+      { 'oras.artifact.layers.annotations': 'com.acme.kind=' },
+      'INVALID Invalid volume attribute "oras.artifact.layers.annotations": found an empty value for "com.acme.kind"; expected a glob, e.g. "*"',
+    ],
+    [
+      'an annotation twice in one object',
+      { 'oras.artifact.layers.annotations': '{"a":"x","a":"y"}' },
+      'INVALID Invalid volume attribute "oras.artifact.layers.annotations": found JSON: has the key "a" twice in one object',
+    ],
+    [
+      'a glob that is a number',
+      { 'oras.artifact.layers.annotations': '{"a":{"b":1}}' },
+      'INVALID Invalid volume attribute "oras.artifact.layers.annotations": found JSON.a: expected a string, found an object',
+    ],
+    [
+      'no annotation at all',
+      { 'oras.artifact.layers.annotations': '{}' },
+      'INVALID Invalid volume attribute "oras.artifact.layers.annotations": found an empty list; leave it away to select everything',
+    ],
+    [
+      'no file at all',
+      { 'oras.artifact.files': '[]' },
+      'INVALID Invalid volume attribute "oras.artifact.files": found an empty list; leave it away to select everything',
+    ],
+    [
+      'a glob that can match no file',
+      { 'oras.artifact.files': '*.jar,../x' },
+      'INVALID Invalid volume attribute "oras.artifact.files": found "../x", which cannot match: no path in an artifact has ".."; expected a path in it',
+    ],
+    [
+      'a bidi override in a glob, escaped',
+      { 'oras.artifact.files': '["\\u202ex"]' },
+      'INVALID Invalid volume attribute "oras.artifact.files": found the control or invisible character U+202E; not allowed',
+    ],
+    [
+      'a path that is absolute',
+      { 'oras.artifact.path': '/lib' },
+      'INVALID Invalid volume attribute "oras.artifact.path": "/lib" is absolute; expected a path inside the volume, e.g. "lib"',
+    ],
+    [
+      'a platform that is none',
+      { 'oras.artifact.platform': 'linux/arm64/v8/x' },
+      'INVALID Invalid volume attribute "oras.artifact.platform": invalid platform "linux/arm64/v8/x": expected os/arch or os/arch/variant, e.g. "linux/arm64"',
+    ],
+    [
+      'a word for unpacking that is none',
+      { 'oras.artifact.unpack': 'Always' },
+      'INVALID Invalid volume attribute "oras.artifact.unpack": found "Always"; expected "auto", "always" or "never"; did you mean "always"?',
+    ],
+    [
+      'a word for modes that is none',
+      { 'oras.artifact.modes': '0644' },
+      'INVALID Invalid volume attribute "oras.artifact.modes": found "0644"; expected "readable" or "keep"',
+    ],
+    [
+      'an unknown attribute that is near one',
+      { 'oras.artifact.layers.mediatypes': 'text/plain' },
+      'INVALID Unknown volume attribute "oras.artifact.layers.mediatypes"; did you mean "oras.artifact.layers.mediatype"?',
+    ],
+    [
       'an unknown attribute, with the nearest one',
       { 'oras.options.pullPolicy': 'Always' },
       'INVALID Unknown volume attribute "oras.options.pullPolicy"; did you mean "oras.options.pullpolicy"?',
@@ -195,17 +343,7 @@ describe('decodeAttributes', () => {
     )
   })
 
-  test.each([
-    'oras.artifact.layers.mediatype',
-    'oras.artifact.layers.annotations',
-    'oras.artifact.files',
-    'oras.artifact.path',
-    'oras.artifact.platform',
-    'oras.artifact.unpack',
-    'oras.artifact.modes',
-    'oras.options.writable',
-    'oras.sources',
-  ])('refuses %s of a later version', (key) => {
+  test.each(['oras.options.writable'])('refuses %s of a later version', (key) => {
     expect(thrownBy(() => decode({ [key]: 'x' }))).toBe(
       `INVALID Volume attribute "${key}" is not supported by this version yet`,
     )
@@ -220,12 +358,14 @@ describe('decodeAttributes', () => {
   })
 
   test('gives a volume or INVALID, whatever comes', () => {
-    const key = fc.oneof(
-      fc.constantFrom(REFERENCE, 'oras.options.subpaths', 'oras.options.concurrency'),
-      fc.string(),
+    const key = fc.oneof(fc.constantFrom(...Object.values(ATTRIBUTES)), fc.string())
+    const value = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.json(),
+      fc.constantFrom('{"__proto__":"x"}', '{"":""}', '["!"]', 'a=b,a=', '/', 'linux//'),
     )
     fc.assert(
-      fc.property(fc.dictionary(key, fc.string({ unit: 'binary' })), (attributes) => {
+      fc.property(fc.dictionary(key, value), (attributes) => {
         try {
           decode(attributes)
         } catch (error) {
@@ -253,14 +393,55 @@ const pathParts = fc
   )
   .filter((part) => !/[/\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(part) && !/^\.{0,2}$/.test(part))
 const subPaths = fc.array(pathParts, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'))
+const mediaTypes = fc.constantFrom(
+  'text/plain',
+  'application/vnd.acme.x+json',
+  'text/*',
+  '*',
+  '*+json',
+)
+// Whatever a glob can be, by the parser's own judgement.
+const globTexts = fc.oneof(
+  pathParts,
+  fc.stringMatching(/^[!/]?[a-z*?[\]\\{},. ]{1,12}\/?$/),
+  fc.tuple(pathParts, pathParts).map((parts) => parts.join('/')),
+)
+const fileGlobs = globTexts.filter((glob) => fileGlobProblem(glob) === undefined)
+const annotationGlobs = fc.dictionary(
+  // An own property of that name is a different type to toStrictEqual.
+  pathParts.filter((key) => key !== 'constructor' && annotationGlobProblem(key, '*') === undefined),
+  fc.array(pathParts, { minLength: 1, maxLength: 3 }),
+  { minKeys: 1, maxKeys: 3, noNullPrototype: true },
+)
+const list = <T>(items: fc.Arbitrary<T>) => fc.array(items, { minLength: 1, maxLength: 3 })
+const selections = fc
+  .record(
+    { mediaTypes: list(mediaTypes), annotations: annotationGlobs, files: list(fileGlobs) },
+    { requiredKeys: [] },
+  )
+  .filter((selection) => Object.keys(selection).length > 0)
+const platforms = fc
+  .tuple(
+    fc.constantFrom('linux', 'windows', 'MacOS', 'wasip1'),
+    fc.constantFrom('amd64', 'x86_64', 'arm64', 'arm', 'armhf', '386', 'riscv64', 'wasm'),
+    fc.constantFrom('', '/v1', '/v2', '/8', '/v8', '/V7', '/v9.2'),
+  )
+  .map((parts) => parsePlatform(`${parts[0]}/${parts[1]}${parts[2]}`))
+const sources: fc.Arbitrary<Source> = fc.record(
+  {
+    reference: references,
+    pullPolicy: policies,
+    select: selections,
+    path: subPaths,
+    platform: platforms,
+    unpack: fc.constantFrom<Unpack>('auto', 'always', 'never'),
+    modes: fc.constantFrom<Modes>('readable', 'keep'),
+  },
+  { requiredKeys: ['reference'] },
+)
 const volumes: fc.Arbitrary<VolumeSpec> = fc.record(
   {
-    sources: fc
-      .oneof(
-        fc.record({ reference: references }),
-        fc.record({ reference: references, pullPolicy: policies }),
-      )
-      .map((source) => [source]),
+    sources: fc.array(sources, { minLength: 1, maxLength: 3 }),
     subPaths: fc.array(subPaths, { maxLength: 5 }),
     concurrency: fc.integer({ min: 1, max: 1000 }),
     plainHttp: fc.boolean(),

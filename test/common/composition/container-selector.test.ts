@@ -1,8 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   formatContainerSelector,
-  matchesPattern,
   parseContainerSelector,
 } from '../../../common/composition/container-selector.ts'
 
@@ -25,33 +23,4 @@ describe('parseContainerSelector', () => {
       expect(parseContainerSelector(text)).toBeUndefined()
     },
   )
-})
-
-describe('matchesPattern', () => {
-  test.each([
-    ['app', 'app', true],
-    ['app', 'app2', false],
-    ['*', 'anything', true],
-    ['app*', 'app', true],
-    ['*app', 'myapp', true],
-    ['a*a', 'a', false],
-    ['a*a', 'aa', true],
-    ['a*b*a', 'aba', true],
-    ['a*b*a', 'aa', false],
-    ['*ab*bc', 'abc', false],
-  ])('%s and %s: %s', (pattern, name, expected) => {
-    expect(matchesPattern(pattern, name)).toBe(expected)
-  })
-
-  test('agrees with a regular expression', () => {
-    const text = fc.stringMatching(/^[ab]{0,8}$/)
-    const pattern = fc.stringMatching(/^[ab*]{1,6}$/)
-    fc.assert(
-      fc.property(pattern, text, (glob, name) => {
-        const expected = new RegExp(`^${glob.replaceAll('*', '.*')}$`).test(name)
-        expect(matchesPattern(glob, name)).toBe(expected)
-      }),
-      { numRuns: 500 },
-    )
-  })
 })

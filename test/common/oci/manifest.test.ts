@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CodedError, isCodedError } from '../../../common/errors.ts'
 import { digestOf } from '../../../common/oci/digest.ts'
-import { MAX_CHILDREN, MAX_MANIFEST_BYTES, parseManifest } from '../../../common/oci/manifest.ts'
+import { DEFAULT_MANIFEST_LIMITS, parseManifest } from '../../../common/oci/manifest.ts'
 import {
   DOCKER_MANIFEST,
   DOCKER_MANIFEST_LIST,
@@ -239,18 +239,18 @@ describe('parseManifest refuses', () => {
     ],
     [
       'too many layers',
-      { ...MANIFEST, layers: Array(MAX_CHILDREN + 1).fill(LAYER) },
-      'CORRUPT manifest.layers: 1001 items; at most 1000 are read',
+      { ...MANIFEST, layers: Array(DEFAULT_MANIFEST_LIMITS.children + 1).fill(LAYER) },
+      'EXHAUSTED manifest.layers: 1001 items, of 1000 that are read (the limit --max-layers, which an admin can raise)',
     ],
     [
       'too many children',
-      { ...INDEX, manifests: Array(MAX_CHILDREN + 1).fill(LAYER) },
-      'CORRUPT manifest.manifests: 1001 items; at most 1000 are read',
+      { ...INDEX, manifests: Array(DEFAULT_MANIFEST_LIMITS.children + 1).fill(LAYER) },
+      'EXHAUSTED manifest.manifests: 1001 items, of 1000 that are read (the limit --max-layers, which an admin can raise)',
     ],
     [
       'too many bytes',
-      ' '.repeat(MAX_MANIFEST_BYTES + 1),
-      'CORRUPT manifest: 4194305 bytes; at most 4194304 are read',
+      ' '.repeat(DEFAULT_MANIFEST_LIMITS.bytes + 1),
+      'EXHAUSTED manifest is larger than 4194304 bytes (the limit --max-manifest-bytes, which an admin can raise)',
     ],
   ])('%s', (_, document, message) => {
     expect(outcomeOf(document)).toBe(message)

@@ -644,7 +644,7 @@ describe('answers', () => {
       { kind: 'replace', content: Buffer.alloc(4 * 1024 * 1024 + 1, 0x20) },
     )
     expect(await failureOf(it.source.manifest(it.reference, anonymously()))).toBe(
-      `CORRUPT ${it.subject}: manifest is larger than 4194304 bytes`,
+      `EXHAUSTED ${it.subject}: manifest is larger than 4194304 bytes (the limit --max-manifest-bytes, which an admin can raise)`,
     )
   })
 })

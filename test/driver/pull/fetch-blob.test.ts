@@ -4,7 +4,9 @@ import type { ArtifactSource } from '../../../common/oci/artifact-source.ts'
 import { ANONYMOUS } from '../../../common/oci/credentials.ts'
 import { digestOf } from '../../../common/oci/digest.ts'
 import { parseReference } from '../../../common/oci/reference.ts'
+import { createRunningDownload } from '../../../driver/pull/download/running-download.ts'
 import { fetchBlob } from '../../../driver/pull/fetch-blob.ts'
+import { ingestPath } from '../../../driver/store/ingest-files.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { openTestStore } from '../store/open-test-store.ts'
 
@@ -24,22 +26,23 @@ test('a server without ranges that breaks in the middle each time is given up', 
       throw new CodedError('UNAVAILABLE', 'broke')
     },
   }
+  const origin = 'r.example/x'
+  const descriptor = {
+    digest: digestOf('halfhalf'),
+    size: 8,
+    mediaType: 'application/octet-stream',
+    annotations: {},
+  }
   await expect(
     fetchBlob({
       source,
       reference: parseReference('r.example/x:v'),
-      descriptor: {
-        digest: digestOf('halfhalf'),
-        size: 8,
-        mediaType: 'application/octet-stream',
-        annotations: {},
-      },
+      descriptor,
       keyring: ANONYMOUS,
       blobs: store.blobs,
-      ingestDirectory: store.ingestDirectory,
-      origin: 'r.example/x',
+      origin,
       signal: stop.signal,
-      onProgress: () => undefined,
+      download: createRunningDownload(ingestPath(store.ingestDirectory, descriptor.digest, origin)),
     }),
   ).rejects.toThrow('broke')
 })

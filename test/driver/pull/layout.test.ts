@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Descriptor } from '../../../common/oci/descriptor.ts'
 import { digestOf } from '../../../common/oci/digest.ts'
-import type { ImageManifest } from '../../../common/oci/manifest.ts'
+import { type ImageManifest, parseManifest } from '../../../common/oci/manifest.ts'
 import { type LayoutOptions, layout } from '../../../driver/pull/layout.ts'
 import { thrownBy } from '../../support/thrown.ts'
 
@@ -52,6 +52,11 @@ describe('layout', () => {
     ['an OCI image', manifest([a, b], IMAGE_CONFIG), OPTIONS],
     ['a Docker image', manifest([layer('a', DOCKER_LAYER)], DOCKER_CONFIG), OPTIONS],
     [
+      'an image with a base layer that may stand elsewhere',
+      manifest([layer('a', DOCKER_LAYER.replace('diff', 'foreign.diff')), b], DOCKER_CONFIG),
+      OPTIONS,
+    ],
+    [
       'an image, asked to unpack always',
       manifest([a], IMAGE_CONFIG),
       { ...OPTIONS, unpack: 'always' },
@@ -60,7 +65,10 @@ describe('layout', () => {
     const plan = layout(image, options)
     expect(plan.flavour).toBe('image')
     expect(plan.steps).toEqual(
-      image.layers.map((blob) => ({ kind: 'unpack', blob, path: '', namesFrom: 'root' })),
+      image.layers.map((blob) => ({
+        ...{ kind: 'unpack', blob, path: '', namesFrom: 'root' },
+        whole: true,
+      })),
     )
   })
 
@@ -77,6 +85,24 @@ describe('layout', () => {
   const jar = titled('jar', 'lib/app.jar')
   const model = layer('m', 'application/vnd.cncf.model.weight.v1.raw', {
     'org.cncf.model.filepath': './model.gguf',
+  })
+
+  const cnaiModel = layer('c', 'application/vnd.cnai.model.weight.v1.raw', {
+    'org.cnai.model.filepath': 'old/model.bin',
+  })
+  const modelTar = layer('t', 'application/vnd.cncf.model.weight.v1.tar+zstd', {
+    'org.cncf.model.filepath': 'weights/1.bin',
+  })
+  const titledModelTar = layer('t', 'application/vnd.cncf.model.weight.v1.tar', {
+    'org.cncf.model.filepath': 'weights/1.bin',
+    'org.opencontainers.image.title': 'weights.tar',
+  })
+  const chart = layer('h', 'application/vnd.cncf.helm.chart.content.v1.tar+gzip')
+  const foreign = layer('f', 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip')
+  const digested = layer('d', TAR, { 'io.deis.oras.content.digest': CONTENT })
+  const notUnpacked = layer('n', TAR_GZIP, {
+    'org.opencontainers.image.title': 'site.tgz',
+    'io.deis.oras.content.unpack': 'false',
   })
 
   test.for([
@@ -112,6 +138,69 @@ describe('layout', () => {
       { kind: 'unpack', blob: jar, path: 'lib/app.jar', namesFrom: 'path' },
     ],
     ['links a model file at its path', model, 'auto', linked(model, 'model.gguf')],
+    [
+      'links a model file of before the CNCF at its path',
+      cnaiModel,
+      'auto',
+      linked(cnaiModel, 'old/model.bin'),
+    ],
+    [
+      'links a titled model archive at its title',
+      titledModelTar,
+      'auto',
+      linked(titledModelTar, 'weights.tar'),
+    ],
+    [
+      "unpacks a model's archive at the root, where the names in it start",
+      modelTar,
+      'auto',
+      { kind: 'unpack', blob: modelTar, path: '', namesFrom: 'root' },
+    ],
+    [
+      "keeps a model's archive at its path when unpacking never",
+      modelTar,
+      'never',
+      linked(modelTar, 'weights/1.bin'),
+    ],
+    [
+      'unpacks a Helm chart at the root',
+      chart,
+      'auto',
+      { kind: 'unpack', blob: chart, path: '', namesFrom: 'root' },
+    ],
+    [
+      'names the provenance of a Helm chart by its digest',
+      layer('p', 'application/vnd.cncf.helm.chart.provenance.v1.prov'),
+      'auto',
+      linked(
+        layer('p', 'application/vnd.cncf.helm.chart.provenance.v1.prov'),
+        `sha256-${hex('p')}.prov`,
+      ),
+    ],
+    [
+      'takes a layer that may stand elsewhere for what it is: its registry has it, or the pull fails',
+      foreign,
+      'auto',
+      { kind: 'unpack', blob: foreign, path: '', namesFrom: 'root' },
+    ],
+    [
+      'verifies the content of an untitled archive that says what it is',
+      digested,
+      'auto',
+      { kind: 'unpack', blob: digested, path: '', namesFrom: 'root', contentDigest: CONTENT },
+    ],
+    [
+      'takes an empty content digest for none',
+      layer('d', TAR, { 'io.deis.oras.content.digest': '' }),
+      'auto',
+      {
+        kind: 'unpack',
+        blob: layer('d', TAR, { 'io.deis.oras.content.digest': '' }),
+        path: '',
+        namesFrom: 'root',
+      },
+    ],
+    ['does not unpack what says "false"', notUnpacked, 'auto', linked(notUnpacked, 'site.tgz')],
     [
       'unpacks an untitled tar at the root',
       a,
@@ -149,7 +238,9 @@ describe('layout', () => {
       linked(titled('{}', 'empty.json', EMPTY), 'empty.json'),
     ],
   ] as const)('%s', ([, blob, unpack, step]) => {
-    expect(layout(manifest([blob]), { ...OPTIONS, unpack }).steps).toEqual([step])
+    expect(layout(manifest([blob]), { ...OPTIONS, unpack }).steps).toEqual([
+      { ...step, whole: true },
+    ])
   })
 
   test('says what is skipped, and counts each blob once', () => {
@@ -163,18 +254,62 @@ describe('layout', () => {
       flavour: 'artifact',
       modes: 'keep',
       steps: [
-        linked(titled('same', 'a.txt'), 'a.txt'),
-        linked(again, 'b.txt'),
-        linked(text, `sha256-${hex('text')}.txt`),
+        { ...linked(titled('same', 'a.txt'), 'a.txt'), whole: true },
+        { ...linked(again, 'b.txt'), whole: true },
+        { ...linked(text, `sha256-${hex('text')}.txt`), whole: true },
       ],
+      layers: 'all',
       skipped: [{ descriptor: empty, reason: 'empty layer' }],
       blobs: [titled('same', 'a.txt'), text],
       bytes: 8,
     })
   })
 
+  test.for([
+    [
+      'the withdrawn artifact manifest of OCI',
+      {
+        mediaType: 'application/vnd.oci.artifact.manifest.v1+json',
+        artifactType: 'application/vnd.acme',
+        blobs: [titled('a', 'a.txt'), dir],
+      },
+    ],
+    [
+      'Docker schema 2 with a config of its own',
+      {
+        schemaVersion: 2,
+        mediaType: 'application/vnd.docker.distribution.manifest.v2+json',
+        config: layer('{}', 'application/vnd.acme.config'),
+        layers: [titled('a', 'a.txt'), dir],
+      },
+    ],
+    [
+      'OCI 1.0, whose artifact type is that of the config',
+      {
+        schemaVersion: 2,
+        config: layer('{}', 'application/vnd.acme.config'),
+        layers: [titled('a', 'a.txt'), dir],
+      },
+    ],
+  ] as const)('lays out %s', ([, document]) => {
+    const parsed = parseManifest(Buffer.from(JSON.stringify(document)))
+    if (parsed.kind !== 'manifest') throw new Error('expected a manifest')
+    const plan = layout(parsed, OPTIONS)
+    expect(plan.flavour).toBe('artifact')
+    expect(plan.steps.map(({ kind, path }) => [kind, path])).toEqual([
+      ['link', 'a.txt'],
+      ['unpack', 'sub/dir'],
+    ])
+  })
+
   test('makes one file of a layer that is listed twice, as oras does', () => {
-    expect(layout(manifest([text, text, jar, jar]), OPTIONS).steps).toHaveLength(2)
+    const plan = layout(manifest([text, text, jar, jar]), OPTIONS)
+    expect(plan.steps).toHaveLength(2)
+    expect(plan.layers).toBe('all')
+    expect(plan.skipped).toEqual([
+      { descriptor: text, reason: 'listed twice' },
+      { descriptor: jar, reason: 'listed twice' },
+    ])
   })
 
   test.for([

@@ -2,7 +2,7 @@ import { linkSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { TreeJob } from '../../../driver/pull/tree-job.ts'
-import { DEFAULT_TREE_LIMITS } from '../../../driver/pull/tree-workers.ts'
+import { DEFAULT_TREE_LIMITS } from '../../../driver/pull/tree-limits.ts'
 import type { TarEntry } from '../../support/tar.ts'
 import { type Layer, treeFixture } from './tree-fixture.ts'
 
@@ -50,7 +50,7 @@ const ATTACKS: readonly (readonly [
   [
     'a name deeper than 64 directories',
     [[{ path: `${DEEP}f` }]],
-    `EXHAUSTED Cannot unpack layer: entry "${DEEP}f": its name is deeper than 64 directories (limit "depth")`,
+    `EXHAUSTED Cannot unpack layer: entry "${DEEP}f": its name is deeper than 64 directories (the limit --max-path-depth, which an admin can raise)`,
   ],
   [
     'a symbolic link out, and a file through it',
@@ -165,6 +165,15 @@ const ATTACKS: readonly (readonly [
     [[{ path: 'f' }, { path: 'f/g' }]],
     'INVALID Cannot unpack layer: entry "f/g": its parent "f" is, or is below, a file or symbolic link; expected a directory',
   ],
+  ...([{}, IMAGE] as const).map(
+    (options) =>
+      [
+        `a symbolic link ${'flavour' in options ? 'of an image ' : ''}to a name with a NUL`,
+        [[{ path: 'l', type: 'symlink', linkname: 'a', pax: { linkpath: 'a\0b' } }]],
+        'INVALID Cannot unpack layer: entry "l": is a symbolic link to a name with a control character',
+        options,
+      ] as const,
+  ),
   [
     'an image whose symbolic link points out, and a file through it',
     [
@@ -199,6 +208,17 @@ const ATTACKS: readonly (readonly [
       ],
     ],
     'INVALID Cannot unpack layer: entry "a/f": its parent "a" is, or is below, a file or symbolic link; expected a directory',
+    IMAGE,
+  ],
+  [
+    'an image whose directory takes the place of the link that leads to it',
+    [
+      [
+        { path: 'a', type: 'symlink', linkname: '.' },
+        { path: 'a/a', type: 'directory' },
+      ],
+    ],
+    'INVALID Cannot unpack layer: entry "a/a": takes the place of a symbolic link that its path leads through',
     IMAGE,
   ],
   [
@@ -250,13 +270,13 @@ const ATTACKS: readonly (readonly [
   [
     'more entries than the limit',
     [[{ path: 'a' }, { path: 'b' }], [{ path: 'c' }]],
-    'EXHAUSTED Cannot unpack layer: entry "c": the archives have more than 2 entries (limit "entries")',
+    'EXHAUSTED Cannot unpack layer: entry "c": the archives have more than 2 entries (the limit --max-entries, which an admin can raise)',
     { limits: { ...DEFAULT_TREE_LIMITS, entries: 2 } },
   ],
   [
     'more bytes than the limit, over all layers',
     [[{ path: 'a', content: 'x'.repeat(2000) }], [{ path: 'b', content: 'x'.repeat(2000) }]],
-    'EXHAUSTED Cannot unpack layer: the archives have more than 6000 decompressed bytes (limit "decompressedBytes")',
+    'EXHAUSTED Cannot unpack layer: the archives have more than 6000 decompressed bytes (the limit --max-decompressed-bytes, which an admin can raise)',
     { limits: { ...DEFAULT_TREE_LIMITS, decompressedBytes: 6000 } },
   ],
 ]

@@ -11,7 +11,7 @@ import { CodedError } from '../../../common/errors.ts'
 import { digestHex, digestOf } from '../../../common/oci/digest.ts'
 import { buildTree } from '../../../driver/pull/tree-builder.ts'
 import type { TreeJob, TreeStep, TreeSummary } from '../../../driver/pull/tree-job.ts'
-import { DEFAULT_TREE_LIMITS } from '../../../driver/pull/tree-workers.ts'
+import { DEFAULT_TREE_LIMITS } from '../../../driver/pull/tree-limits.ts'
 import { type TarEntry, tarOf } from '../../support/tar.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { isWithin, readTreePath } from '../../../driver/pull/tree-path.ts'
 
-const forbidden = (detail: string) => ({ kind: 'forbidden', detail })
+const forbidden = (detail: string) => ({ detail })
 
 describe('readTreePath', () => {
   test.for([
@@ -36,12 +36,12 @@ describe('readTreePath', () => {
     [
       'a path of more than 4096 bytes',
       'd'.repeat(200).concat('/').repeat(21),
-      { kind: 'cap', detail: 'is longer than 4096 bytes (limit "pathBytes")' },
+      { limit: 'pathBytes', detail: 'is longer than 4096 bytes' },
     ],
     [
       '65 components',
       'd/'.repeat(64).concat('f'),
-      { kind: 'cap', detail: 'is deeper than 64 directories (limit "depth")' },
+      { limit: 'depth', detail: 'is deeper than 64 directories' },
     ],
   ] as const)('refuses %s', ([, name, fault]) => {
     expect(readTreePath(name)).toEqual(fault)

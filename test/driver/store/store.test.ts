@@ -178,7 +178,7 @@ describe('blobs', () => {
 })
 
 describe('trees', () => {
-  const key = treeKey({ manifest: DIGEST, unpack: 'auto', modes: 'readable' })
+  const key = treeKey({ manifest: DIGEST, layers: 'all', unpack: 'auto', modes: 'readable' })
 
   test('a committed tree is there, complete', async () => {
     await using directory = await temporaryDirectory()
@@ -214,7 +214,7 @@ describe('trees', () => {
 
   test('a tree that a power cut may have damaged goes to the trash; a synced one stays', async () => {
     await using directory = await temporaryDirectory()
-    const synced = treeKey({ manifest: DIGEST, unpack: 'never', modes: 'readable' })
+    const synced = treeKey({ manifest: DIGEST, layers: 'all', unpack: 'never', modes: 'readable' })
     const first = await openTestStore(directory.path)
     await makeTree(first, synced)
     await first.durability.flush()
@@ -250,14 +250,16 @@ describe('trees', () => {
   })
 
   test('the key depends on everything that decides the content', () => {
-    const base = { manifest: DIGEST, unpack: 'auto', modes: 'readable' }
+    const base = { manifest: DIGEST, layers: 'all', unpack: 'auto', modes: 'readable' } as const
     const keys = [
       treeKey(base),
       treeKey({ ...base, manifest: digestOf('other') }),
+      treeKey({ ...base, layers: [0] }),
+      treeKey({ ...base, layers: [0, 1] }),
       treeKey({ ...base, unpack: 'never' }),
       treeKey({ ...base, modes: 'keep' }),
     ]
-    expect(new Set(keys).size).toBe(4)
+    expect(new Set(keys).size).toBe(6)
     expect(keys[0]).toMatch(/^[0-9a-f]{64}$/)
   })
 })
@@ -315,6 +317,7 @@ describe('leases', () => {
     requestHash: 'h',
     sources: [{ reference: 'ghcr.io/acme/app:v1', digest: DIGEST }],
     trees: ['k'],
+    views: ['w'],
     mounted: true,
     bootId: 'boot-1',
   }
@@ -349,8 +352,17 @@ describe('leases', () => {
     await using store = await openTestStore(directory.path)
     await writeFile(
       directory.file('volumes', `${lease.volumeId}.json`),
-      JSON.stringify({ ...lease, views: ['v'], version: 9 }),
+      JSON.stringify({ ...lease, upper: ['v'], version: 9 }),
     )
     expect(await store.leases.get(lease.volumeId)).toEqual({ state: 'ok', value: lease })
+  })
+
+  test('one of a driver that knew no views has none', async () => {
+    await using directory = await temporaryDirectory()
+    await using store = await openTestStore(directory.path)
+    const { views: _, ...older } = lease
+    await writeFile(directory.file('volumes', `${lease.volumeId}.json`), JSON.stringify(older))
+    const value = { ...lease, views: [] }
+    expect(await store.leases.get(lease.volumeId)).toEqual({ state: 'ok', value })
   })
 })

@@ -21,7 +21,7 @@ export async function deliver(
   request.status = part.status
   response.writeHead(part.status, {
     ...answer.headers,
-    'content-length': String(part.end - part.start),
+    ...(delivery.chunked !== true && { 'content-length': String(part.end - part.start) }),
     ...part.headers,
   })
   if (request.method === 'HEAD') {
@@ -30,7 +30,8 @@ export async function deliver(
   }
   response.flushHeaders()
   const complete = await sendBody(response, request, content, part, delivery)
-  if (complete) response.end()
+  if (complete) response.end(Buffer.alloc(delivery.surplusBytes ?? 0))
+  else if (delivery.reset) response.socket?.resetAndDestroy()
   // Half-closes after what was written: the peer gets all of it, and then the end of the connection.
   else response.socket?.destroySoon()
 }

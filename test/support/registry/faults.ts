@@ -37,6 +37,12 @@ export type BodyFault =
   | { readonly kind: 'corrupt'; readonly at?: number }
   /** Keeps Content-Length, and closes the connection after so many bytes of the body. */
   | { readonly kind: 'truncate'; readonly afterBytes: number }
+  /** Keeps Content-Length, and resets the connection after so many bytes of the body. */
+  | { readonly kind: 'reset'; readonly afterBytes: number }
+  /** Keeps Content-Length, and sends so many bytes more after the body. */
+  | { readonly kind: 'surplus'; readonly bytes: number }
+  /** Sends no Content-Length: the body comes in chunks. */
+  | { readonly kind: 'chunked' }
   /** Serves fewer (negative) or more bytes than the descriptor says, with the Content-Length of what it serves. */
   | { readonly kind: 'resize'; readonly by: number }
   /** Serves other content altogether, under the digest asked for. */
@@ -64,6 +70,10 @@ export interface ActiveFault {
 /** How the body of an answer is sent. */
 export interface Delivery {
   readonly disconnectAfterBytes?: number
+  /** Where it disconnects, it does so by a reset: bytes that were sent may be lost. */
+  readonly reset?: boolean
+  readonly surplusBytes?: number
+  readonly chunked?: boolean
   readonly pauses: readonly { readonly afterBytes: number; readonly until: () => Promise<void> }[]
   readonly bytesPerSecond?: number
   readonly ignoreRange: boolean
@@ -224,6 +234,9 @@ function changed(answer: Answer, fault: BodyFault): Answer {
     case 'headers':
       return { ...answer, headers: { ...answer.headers, ...fault.headers } }
     case 'truncate':
+    case 'reset':
+    case 'surplus':
+    case 'chunked':
     case 'content-range':
     case 'ignore-range':
     case 'throttle':
@@ -235,6 +248,12 @@ function delivered(delivery: Delivery, fault: BodyFault): Delivery {
   switch (fault.kind) {
     case 'truncate':
       return { ...delivery, disconnectAfterBytes: fault.afterBytes }
+    case 'reset':
+      return { ...delivery, disconnectAfterBytes: fault.afterBytes, reset: true }
+    case 'surplus':
+      return { ...delivery, surplusBytes: fault.bytes }
+    case 'chunked':
+      return { ...delivery, chunked: true }
     case 'content-range':
       return { ...delivery, contentRange: (correct) => fault.value ?? oneOff(correct) }
     case 'ignore-range':

@@ -2,7 +2,8 @@ import { constants, gzipSync, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CodedError } from '../../../../common/errors.ts'
-import { decompress } from '../../../../driver/pull/tar/decompress.ts'
+import { CHUNKS_IN_USE, decompress } from '../../../../driver/pull/tar/decompress.ts'
+import { DEFAULT_TREE_LIMITS } from '../../../../driver/pull/tree-limits.ts'
 
 const text = Buffer.from('some text, some more text. '.repeat(2000))
 const half = text.length / 2
@@ -11,10 +12,23 @@ async function* chunks(bytes: Uint8Array, size: number) {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
 }
 
+/** The same by few buffers, used again and again, as a reader of files does. */
+async function* reused(bytes: Uint8Array, size: number) {
+  const buffers = Array.from({ length: CHUNKS_IN_USE + 1 }, () => Buffer.alloc(size))
+  let turn = 0
+  for await (const chunk of chunks(bytes, size)) {
+    const buffer = buffers[turn++ % buffers.length] ?? Buffer.alloc(0)
+    buffer.set(chunk)
+    yield buffer.subarray(0, chunk.length)
+  }
+}
+
 async function decompressed(bytes: Uint8Array, size = bytes.length || 1): Promise<string> {
   const parts: Uint8Array[] = []
   try {
-    for await (const part of decompress(chunks(bytes, size))) parts.push(part)
+    for await (const part of decompress(reused(bytes, size), DEFAULT_TREE_LIMITS)) {
+      parts.push(Buffer.from(part))
+    }
   } catch (error) {
     if (!(error instanceof CodedError)) throw error
     return `${error.code} ${error.message}`
@@ -108,7 +122,7 @@ describe('decompress', () => {
       'zstd with a window beyond 128 MiB',
       // A frame header alone: no content size, window descriptor of 2^28.
       Buffer.concat([Buffer.from('28b52ffd0090', 'hex'), Buffer.from('010000', 'hex')]),
-      'EXHAUSTED Cannot decompress zstd data: it needs a window of more than 128 MiB; compress it again without --long',
+      'EXHAUSTED Cannot decompress zstd data: it needs a window of more than 128.0 MiB; compress it again without --long (the limit --max-zstd-window, which an admin can raise)',
     ],
   ])('refuses %s', async ([, bytes, message]) => {
     expect(await decompressed(bytes)).toBe(message)
@@ -121,12 +135,25 @@ describe('decompress', () => {
     )
   })
 
+  test('refuses what follows the end, however it is cut', async () => {
+    for (const bytes of [
+      Buffer.concat([gzip, Buffer.alloc(9), gzip]),
+      Buffer.concat([zstd, Buffer.from('garbage!'), zstd]),
+    ]) {
+      for (const size of [1, 2, 7, 20, 100, 177, bytes.length - 1]) {
+        expect(await decompressed(bytes, size)).toMatch(
+          /^CORRUPT Malformed (?:gzip|zstd) data: other bytes follow its end$/,
+        )
+      }
+    }
+  })
+
   test('throws what its input throws', async () => {
     async function* failing() {
       yield gzip.subarray(0, 100)
       throw new Error('the download broke')
     }
-    const reading = Array.fromAsync(decompress(failing()))
+    const reading = Array.fromAsync(decompress(failing(), DEFAULT_TREE_LIMITS))
     await expect(reading).rejects.toThrow('the download broke')
   })
 
@@ -140,7 +167,7 @@ describe('decompress', () => {
         ended = true
       }
     }
-    for await (const _ of decompress(endless())) break
+    for await (const _ of decompress(endless(), DEFAULT_TREE_LIMITS)) break
     await expect.poll(() => ended).toBe(true)
   })
 
