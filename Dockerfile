@@ -28,7 +28,7 @@ COPY cli cli
 # Compiled code for a quick start, also where the root file system is read-only. Node keeps it apart for each user id:
 # the driver is root, the others are not.
 ENV NODE_COMPILE_CACHE=/var/cache/node
-RUN mkdir -m 1777 /var/cache/node && node driver/main.ts --help > /dev/null
+RUN mkdir -m 1777 /var/cache/node && node driver/main.ts --help > /dev/null && node driver/compile-cache.ts
 USER 65532:65532
 RUN node webhook/main.ts --help > /dev/null && node cli/main.ts --help > /dev/null
 ENTRYPOINT ["node"]
