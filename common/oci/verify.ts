@@ -17,8 +17,9 @@ export interface Expectation {
 }
 
 /**
- * Passes bytes on while they can be right. The last chunk is held back until size and digest are known to be: who
- * has received everything has received the content; more than its size is never passed on.
+ * Passes bytes on while they can be right. The chunk that completes them is held back until size and digest are known to be: who
+ * has received everything has received the content; more than its size is never passed on. Every other chunk is passed on at once,
+ * so that nothing is lost of what came before a connection breaks.
  *
  * @throws CORRUPT for bytes that are too many, too few, or others
  */
@@ -40,10 +41,10 @@ export async function* verified(
         `${subject}: ${sender} sent more than the ${descriptor.size} bytes of ${blob}`,
       )
     }
-    if (held !== undefined) yield held
     // Hashed before it is handed out: the receiver may reuse its memory.
     hash?.update(chunk)
-    held = chunk
+    if (position === descriptor.size) held = chunk
+    else yield chunk
   }
   if (position < descriptor.size) {
     onShort()

@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are code
 import { DOWNLOAD_MUTANTS } from './download-mutants.ts'
 import type { Mutant } from './mutant.ts'
+import { RECOVERY_MUTANTS } from './recovery-mutants.ts'
 
 const VERIFY = ['test/common/oci/verify.test.ts']
 const REGISTRY_SOURCE = ['test/common/oci/registry-source.test.ts']
@@ -23,6 +24,9 @@ const VIEW_BUILDER = ['test/driver/pull/view-builder.test.ts']
 const VIEWS = ['test/driver/views.process.test.ts']
 const SUB_PATHS = ['test/driver/volume/sub-paths.test.ts']
 const MOUNTER = ['test/driver/volume/linux-mounter.test.ts']
+const EVICTION_RACES = ['test/driver/store/eviction/races.test.ts']
+const PLAN_EVICTION = ['test/driver/store/eviction/plan-eviction.test.ts']
+const TRASH = ['test/driver/store/trash.test.ts']
 const REVIEW = ['test/webhook/review.test.ts']
 const COMPOSE_PROPERTY = ['test/webhook/compose.property.test.ts']
 const FILE_FILTER = ['test/common/composition/file-filter.test.ts']
@@ -34,6 +38,7 @@ const CERTIFICATE = ['test/webhook/certificate.test.ts']
 /** Every breakage is one that somebody could make by mistake. Whoever adds a guarantee adds the one that takes it away. */
 export const MUTANTS: readonly Mutant[] = [
   ...DOWNLOAD_MUTANTS,
+  ...RECOVERY_MUTANTS,
   // What the registry sends.
   {
     name: 'passes on bytes with another digest',
@@ -517,8 +522,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'serves a blob that a power cut may have damaged',
     file: 'driver/store/blobs.ts',
-    text: 'if (!record.value.durable && record.value.bootId !== bootId) return false',
-    replacement: '',
+    text: 'const isTrusted = (record: BlobRecord) => record.durable || record.bootId === bootId',
+    replacement: 'const isTrusted = (record: BlobRecord) => record.bootId !== undefined',
     tests: STORE,
   },
   {
@@ -1085,5 +1090,87 @@ export const MUTANTS: readonly Mutant[] = [
     text: "['secrets', 'authorization', 'password', 'token'].flatMap((key) => [key, `*.${key}`])",
     replacement: '[]',
     tests: ['test/common/log.test.ts'],
+  },
+  // What is evicted.
+  {
+    name: 'evicts what a lease holds',
+    file: 'driver/store/store.ts',
+    text: 'holds.has(key) || leases.holds(key)',
+    replacement: 'holds.has(key)',
+    tests: EVICTION_RACES,
+  },
+  {
+    name: 'evicts what work that is under way holds',
+    file: 'driver/store/store.ts',
+    text: 'holds.has(key) || leases.holds(key)',
+    replacement: 'leases.holds(key)',
+    tests: EVICTION_RACES,
+  },
+  {
+    name: 'lets nobody wait while a tree may be put back',
+    file: 'driver/store/committed.ts',
+    text: '      using _ = await records.acquire(key)\n      return find(key)',
+    replacement: '      return find(key)',
+    tests: TRASH,
+  },
+  {
+    name: 'plans to evict what is held',
+    file: 'driver/store/eviction/plan-eviction.ts',
+    text: ' && !held.has(key)',
+    replacement: '',
+    tests: PLAN_EVICTION,
+  },
+  {
+    name: 'plans to evict what was used just now',
+    file: 'driver/store/eviction/plan-eviction.ts',
+    text: 'usedMs <= now - marks.minAgeMs && ',
+    replacement: '',
+    tests: PLAN_EVICTION,
+  },
+  {
+    name: 'evicts the trees of a view that is held',
+    file: 'driver/store/eviction/plan-eviction.ts',
+    text: 'else if (views.every(isFree)) {',
+    replacement: 'else {',
+    tests: PLAN_EVICTION,
+  },
+  {
+    name: 'evicts everything for a pull that cannot fit',
+    file: 'driver/store/eviction/evictor.ts',
+    text: 'if (choice === undefined) throw refuse',
+    replacement:
+      "await evictAll(planFor('certain', 0).evict)\n    if (choice === undefined) throw refuse",
+    tests: ['test/driver/store/eviction/evictor.test.ts'],
+    only: 'the attack',
+  },
+  {
+    name: 'does not look at mountinfo a second time',
+    file: 'driver/store/trash.ts',
+    text: '            (await isMounted(join(directory, name))) ||\n',
+    replacement: '',
+    tests: TRASH,
+    only: 'bind mount',
+  },
+  {
+    name: 'forgets that an overlay is listed with the path it had',
+    file: 'driver/store/trash.ts',
+    text: '            (await isMounted(path)) ||\n',
+    replacement: '',
+    tests: TRASH,
+    only: 'overlay',
+  },
+  {
+    name: 'deletes what may be put back',
+    file: 'driver/store/trash.ts',
+    text: '.filter((name) => !undecided.has(name))',
+    replacement: '',
+    tests: TRASH,
+  },
+  {
+    name: 'forgets to sync what a killed process had committed',
+    file: 'driver/store/committed.ts',
+    text: 'if (!found.meta.durable) markLater(key)',
+    replacement: '',
+    tests: ['test/driver/store/survey.test.ts'],
   },
 ]

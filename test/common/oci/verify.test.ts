@@ -45,3 +45,15 @@ test('however bytes are cut, the right ones pass and no others do (property)', a
     ),
   )
 })
+
+test('what came before a connection broke is passed on, however little', async () => {
+  const bytes = Buffer.from('0123456789')
+  const descriptor = { mediaType: 'a/b', digest: digestOf(bytes), size: 10, annotations: {} }
+  async function* broken(): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, 3)
+    throw new Error('connection reset')
+  }
+  const expectation = { descriptor, offset: 0, subject: 'Cannot pull', sender: 'test' }
+  const { bytes: passed, error } = await collect(verified(broken(), expectation))
+  expect([passed.toString(), error]).toEqual(['012', new Error('connection reset')])
+})
