@@ -7,6 +7,7 @@ import type { Command, Io } from './command.ts'
 
 /** Loaded when asked for: `preview` does not wait for what only `pull` needs. */
 const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
+  ['cache', async () => (await import('./cache.ts')).cache],
   ['inspect', async () => (await import('./inspect.ts')).inspect],
   ['preview', async () => (await import('./preview.ts')).preview],
   ['pull', async () => (await import('./pull.ts')).pull],

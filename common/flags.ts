@@ -241,6 +241,13 @@ export function durationMs(value: string): number {
   return Number(match[1]) * unit
 }
 
+/** How often something is done, `100ms` to `500h`: more often nothing changes by much, and a timer's delay is at most 2^31 - 1 milliseconds. */
+export function intervalMs(value: string): number {
+  const ms = durationMs(value)
+  if (ms < 100 || ms > 2 ** 31 - 1) throw new CodedError('INVALID', 'expected 100ms to 500h')
+  return ms
+}
+
 /** Where a server listens. */
 export interface ListenAddress {
   /** Empty: every address. */

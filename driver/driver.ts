@@ -7,6 +7,8 @@ import type { Logger } from '../common/log.ts'
 import { createHosts } from '../common/oci/hosts.ts'
 import { nodePlatform } from '../common/oci/platform.ts'
 import { createRegistrySource } from '../common/oci/registry-source.ts'
+import { startAdminServer } from './admin/admin-server.ts'
+import { storeAdmin } from './admin/store-admin.ts'
 import { identityService } from './csi/identity.ts'
 import { nodeService } from './csi/node.ts'
 import { registrationService } from './csi/registration.ts'
@@ -19,6 +21,7 @@ import { observePublisher } from './metrics/observed-publisher.ts'
 import { observePuller } from './metrics/observed-puller.ts'
 import { addProcessMetrics } from './metrics/process-metrics.ts'
 import { addStoreMetrics } from './metrics/store-metrics.ts'
+import { addWritableMetrics } from './metrics/writable-metrics.ts'
 import { type ConnectionLimits, createDownloadThreads } from './pull/download/download-threads.ts'
 import { createManifestParser } from './pull/manifest-parser.ts'
 import type { PullLimits } from './pull/pull-limits.ts'
@@ -31,10 +34,14 @@ import { startHousekeeping } from './store/eviction/housekeeping.ts'
 import { openStore, readBootId, type Store } from './store/store.ts'
 import { createCloneMounter, createStagedMounter } from './volume/linux-mounter.ts'
 import type { Mounter } from './volume/mounter.ts'
+import { createPodDirectories } from './volume/pod-directories.ts'
 import { createPublisher } from './volume/publisher.ts'
+import { startReaper } from './volume/reaper.ts'
 import { recoverLeases } from './volume/recover.ts'
 import { createRegistryConsent } from './volume/registry-consent.ts'
 import { createStoreMounts } from './volume/store-mounts.ts'
+import { createWritableLayers } from './volume/writable-layers.ts'
+import { startWritableWatch } from './volume/writable-watch.ts'
 
 /** What a node driver is told at its start. */
 export interface DriverConfig {
@@ -59,6 +66,10 @@ export interface DriverConfig {
   readonly limits: PullLimits
   /** How much of the disk is kept for what no pod uses. */
   readonly eviction: { readonly marks: Marks; readonly intervalMs: number }
+  /** What a pod should write in a volume, and how often that is looked at. */
+  readonly writable: { readonly limitBytes: number; readonly intervalMs: number }
+  /** How often leases, mounts and pods are compared. */
+  readonly recoveryIntervalMs: number
 }
 
 /** A node driver that serves. The disposal ends calls and removes the sockets, and leaves every mount alone. */
@@ -114,6 +125,9 @@ export async function startDriver(
   )
   const mounter = await buildMounter(store, stack)
   await recoverLeases({ store, mounter, log })
+  const layers = createWritableLayers({ store, storeMounts })
+  const swept = await layers.sweep()
+  if (swept > 0) log.info({ volumes: swept }, 'swept what ended volumes had been written')
   const evictor = stack.use(
     createEvictor({
       ...{ store, log, signal: stopping.signal },
@@ -161,20 +175,45 @@ export async function startDriver(
       lingerMs: config.pullLingerMs,
     }),
   )
-  const publisher = observePublisher(
-    createPublisher({
-      ...{ store, viewMaker, mounter, log },
-      puller: observePuller(puller, observer),
-      policy: createRegistryConsent(hosts),
-      kubeletDirectory: config.kubeletDirectory,
-    }),
-    { observer, onOutOfSpace: () => void evictor.relieve() },
+  const watch = stack.use(
+    startWritableWatch({ ...{ layers, log, leases: store.leases }, ...config.writable }),
   )
+  addWritableMetrics(metrics, watch)
+  const volumes = createPublisher({
+    ...{ store, viewMaker, mounter, layers, watch, log },
+    puller: observePuller(puller, observer),
+    policy: createRegistryConsent(hosts),
+    kubeletDirectory: config.kubeletDirectory,
+  })
+  const publisher = observePublisher(volumes, {
+    observer,
+    onOutOfSpace: () => void evictor.relieve(),
+  })
   stack.use(
     startHousekeeping({
       ...{ store, evictor, log },
       parseManifest: createManifestParser(config.limits.manifest),
       intervalMs: config.eviction.intervalMs,
+    }),
+  )
+  const registrationSocket = join(config.registrationDirectory, `${DRIVER_NAME}-reg.sock`)
+  stack.use(
+    startReaper({
+      ...{ store, storeMounts, log, keeper: volumes },
+      pods: createPodDirectories({
+        kubeletDirectory: config.kubeletDirectory,
+        registrationSocket,
+        isRegistered: () => state === 'ready',
+      }),
+      kubeletDirectory: config.kubeletDirectory,
+      intervalMs: config.recoveryIntervalMs,
+    }),
+  )
+  stack.use(
+    await startAdminServer({
+      directory: config.storeDirectory,
+      handlers: storeAdmin({ store, evictor }),
+      log,
     }),
   )
 
@@ -195,7 +234,7 @@ export async function startDriver(
   stack.defer(() => stopping.abort())
   // Registration last, so that the kubelet finds everything else in place; and the first to go.
   stack.use(
-    await serveOnSocket(join(config.registrationDirectory, `${DRIVER_NAME}-reg.sock`), [
+    await serveOnSocket(registrationSocket, [
       [
         loadService('registration.proto', 'pluginregistration.Registration'),
         registrationService({

@@ -5,6 +5,7 @@ import {
   type FlagTable,
   type FlagValues,
   integer,
+  intervalMs,
   optional,
 } from '../common/flags.ts'
 import type { Marks } from './store/eviction/goals.ts'
@@ -48,12 +49,7 @@ export const EVICTION_FLAGS = {
     value: 'DURATION',
     doc: 'how often the marks are looked at',
     default: '1m',
-    parse: (value) => {
-      const ms = durationMs(value)
-      // More often than the disk can change by much; and a timer's largest delay.
-      if (ms < 100 || ms > 2 ** 31 - 1) throw new CodedError('INVALID', 'expected 100ms to 500h')
-      return ms
-    },
+    parse: intervalMs,
   },
 } as const satisfies FlagTable
 

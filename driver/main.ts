@@ -3,12 +3,13 @@ import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { DRIVER_NAME } from '../common/composition/composition.ts'
-import { durationMs, integer, listenAddress, text } from '../common/flags.ts'
+import { durationMs, integer, intervalMs, listenAddress, text } from '../common/flags.ts'
 import { runService } from '../common/service.ts'
 import { socketPath } from './csi/socket-path.ts'
 import { type Driver, startDriver } from './driver.ts'
 import { EVICTION_FLAGS, marksOf } from './eviction-flags.ts'
 import { LIMIT_FLAGS, limitsOf } from './limit-flags.ts'
+import { WRITABLE_FLAGS } from './writable-flags.ts'
 
 const FLAGS = {
   'node-id': {
@@ -92,6 +93,13 @@ const FLAGS = {
     default: '5m',
     parse: durationMs,
   },
+  'recovery-interval': {
+    value: 'DURATION',
+    doc: 'how often volumes are compared with mounts and pods; one whose pod is gone at two looks is unmounted',
+    default: '2m',
+    parse: intervalMs,
+  },
+  ...WRITABLE_FLAGS,
   ...LIMIT_FLAGS,
   ...EVICTION_FLAGS,
 } as const
@@ -124,7 +132,12 @@ await runService({
         treeWorkers: values['tree-workers'],
         pullLingerMs: values['pull-linger'],
         limits: limitsOf(values),
+        writable: {
+          limitBytes: values['max-writable-bytes'],
+          intervalMs: values['writable-interval'],
+        },
         eviction: { marks: marksOf(values), intervalMs: values['eviction-interval'] },
+        recoveryIntervalMs: values['recovery-interval'],
       },
       edge,
     )

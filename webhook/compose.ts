@@ -1,3 +1,4 @@
+import { invalidAt } from '../common/composition/annotation-value.ts'
 import { attributeBytes } from '../common/composition/attributes.ts'
 import { ANNOTATIONS, type Composition } from '../common/composition/composition.ts'
 import { warning } from '../common/composition/warning.ts'
@@ -53,6 +54,7 @@ export function compose(
   }
   const secret = defaultPullSecret(entries, facts.imagePullSecrets)
   const placements = placeEntries(entries)
+  if (facts.ownUsers) refuseWritable(placements)
   const volumes = planVolumes(placements, secret.name)
   const mounts = planAllMounts(placements, volumes, facts, options.sidecars ?? MESH_SIDECARS)
   const used = volumes.filter(({ name }) => mounts.some(({ volume }) => volume === name))
@@ -68,6 +70,16 @@ export function compose(
     pod: withStatus(spec === before ? pod : { ...pod, spec }, statusText(used, mounts)),
     warnings: [...new Set(warnings)],
   }
+}
+
+/** The kernel does not show an overlay to a user namespace under other ids. */
+function refuseWritable(placements: readonly Placement[]): void {
+  const writable = placements.find(({ readOnly }) => !readOnly)
+  if (writable === undefined) return
+  throw invalidAt(
+    { path: writable.place },
+    '"readOnly" is false, and the pod has "hostUsers: false"; a writable volume cannot be mounted in a user namespace: expected one of them only',
+  )
 }
 
 function planAllMounts(

@@ -16,15 +16,20 @@ export interface PlannedMount {
 
 /** Writes the mount as it stands in `volumeMounts`. */
 export function mountJson({ volume, placement }: PlannedMount): JsonObject {
-  const { mountPath, subPath } = placement
-  return { name: volume, mountPath, readOnly: true, ...(subPath !== undefined && { subPath }) }
+  const { mountPath, subPath, readOnly } = placement
+  return {
+    ...{ name: volume, mountPath },
+    // Left away by the API server where it is false.
+    ...(readOnly && { readOnly }),
+    ...(subPath !== undefined && { subPath }),
+  }
 }
 
 /**
  * Plans the mounts of one container.
  *
  * @param wanted placements and the volume of each, in the order written
- * @throws INVALID when a path is taken, by another mount or by another entry, or lies inside another entry's path
+ * @throws INVALID when a path is taken, by another mount or by another entry, or lies inside another read-only entry's path
  */
 export function planMounts(
   container: Container,
@@ -47,12 +52,12 @@ export function planMounts(
  * Tells of mounts that work only when a directory is there to mount them on: in a read-only one none can be made.
  */
 export function mountWarnings(mounts: readonly PlannedMount[]): readonly string[] {
-  return mounts.flatMap(({ container, placement: { mountPath } }) => {
+  return mounts.flatMap(({ container, placement: { mountPath, readOnly } }) => {
     const others = container.mounts.filter((mount) => mount.mountPath !== mountPath)
     const inside = others
       .map((mount) => mount.mountPath)
       .concat(container.otherPaths)
-      .filter((path) => path !== mountPath && isWithin(path, mountPath))
+      .filter((path) => readOnly && path !== mountPath && isWithin(path, mountPath))
     const around = others.filter((mount) => mount.readOnly && isWithin(mountPath, mount.mountPath))
     return [
       ...inside.map(
@@ -77,7 +82,7 @@ function checkApart(container: Container, first: Placement, second: Placement): 
     [first, second],
     [second, first],
   ] as const) {
-    if (!isWithin(inner.mountPath, outer.mountPath)) continue
+    if (!outer.readOnly || !isWithin(inner.mountPath, outer.mountPath)) continue
     throw invalidAt(
       { path: inner.place },
       `"${inner.mountPath}" lies inside "${outer.mountPath}" of ${outer.place}, which is read-only; expected a path outside it`,
@@ -104,6 +109,11 @@ function isPresent(container: Container, placement: Placement, volume: string): 
   return false
 }
 
-function isSame(mount: Mount, { subPath }: Placement, volume: string): boolean {
-  return mount.volume === volume && mount.readOnly && mount.subPath === subPath && !mount.expanded
+function isSame(mount: Mount, { subPath, readOnly }: Placement, volume: string): boolean {
+  return (
+    mount.volume === volume &&
+    mount.readOnly === readOnly &&
+    mount.subPath === subPath &&
+    !mount.expanded
+  )
 }

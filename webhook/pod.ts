@@ -38,6 +38,8 @@ export interface PodFacts {
   /** Distinct names, in their order. */
   readonly imagePullSecrets: readonly string[]
   readonly windows: boolean
+  /** Runs in a user namespace. */
+  readonly ownUsers: boolean
 }
 
 /**
@@ -76,6 +78,7 @@ export function readPod(pod: JsonObject): PodFacts {
     windows:
       textAt(objectAt(spec, 'os'), 'name') === 'windows' ||
       textAt(objectAt(spec, 'nodeSelector'), 'kubernetes.io/os') === 'windows',
+    ownUsers: spec['hostUsers'] === false,
   }
 }
 

@@ -17,12 +17,13 @@ export interface PlannedVolume {
   readonly placements: readonly Placement[]
   /** The secret is the pod's only imagePullSecret, not one that the annotations name. */
   readonly secretByDefault: boolean
+  readonly readOnly: boolean
   readonly secret?: string
   readonly attributes: Readonly<Record<string, string>>
 }
 
 /**
- * Sorts placements into volumes: the same sources with the same secret are one volume, wherever it is mounted.
+ * Sorts placements into volumes: the same sources with the same secret are one volume, wherever it is mounted; a writable one is another.
  *
  * Names and attributes depend on the annotations alone, so that they are the same when the webhook runs again.
  *
@@ -66,7 +67,7 @@ export function volumeJson(volume: PlannedVolume): JsonObject {
     name: volume.name,
     csi: {
       driver: DRIVER_NAME,
-      readOnly: true,
+      readOnly: volume.readOnly,
       ...(volume.secret !== undefined && { nodePublishSecretRef: { name: volume.secret } }),
       volumeAttributes: volume.attributes,
     },
@@ -80,18 +81,19 @@ interface Group {
   readonly placements: Placement[]
 }
 
-function identityOf({ sources, pullSecret }: Placement): string {
+function identityOf({ sources, pullSecret, readOnly }: Placement): string {
   const identities = sources.map(({ reference, pullPolicy, ...content }) => {
     const identity = [formatReference(reference), pullPolicy ?? null, pullSecret ?? null]
     // Alone where it is absent, so that names of volumes do not change with fields that come later.
     return Object.keys(content).length > 0 ? [...identity, content] : identity
   })
-  // As above, for volumes of one source.
-  return JSON.stringify(identities.length > 1 ? identities : identities[0])
+  // As above, for volumes of one source, and for read-only ones.
+  const identity = identities.length > 1 ? identities : identities[0]
+  return JSON.stringify(readOnly ? identity : ['writable', identity])
 }
 
 function planned(group: Group, name: string, defaultSecret: string | undefined): PlannedVolume {
-  const { place, pullSecret, sources } = group.first
+  const { place, pullSecret, sources, readOnly } = group.first
   const subPaths = group.placements
     .map(({ subPath }) => subPath)
     .filter((path) => path !== undefined)
@@ -102,10 +104,12 @@ function planned(group: Group, name: string, defaultSecret: string | undefined):
     sources,
     placements: group.placements,
     secretByDefault: pullSecret === undefined,
+    readOnly,
     ...(secret !== undefined && { secret }),
     attributes: encoded(place, {
       sources,
       subPaths: [...new Set(subPaths)],
+      ...(!readOnly && { writable: true }),
       plainHttp: false,
       insecure: false,
     }),

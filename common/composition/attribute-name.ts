@@ -16,14 +16,12 @@ export const ATTRIBUTES = {
   pullPolicy: 'oras.options.pullpolicy',
   pullAlways: 'oras.options.pullalways',
   subPaths: 'oras.options.subpaths',
+  writable: 'oras.options.writable',
   concurrency: 'oras.options.concurrency',
   plainHttp: 'oras.options.plainhttp',
   insecure: 'oras.options.insecure',
   sources: 'oras.sources',
 } as const
-
-/** Attributes that are specified and come in a later version. */
-export const LATER_ATTRIBUTES: readonly string[] = ['oras.options.writable']
 
 /** Makes the error for a wrong value: `Invalid volume attribute "KEY": WHY`. */
 export function invalidAttribute(key: string, why: string, options?: ErrorOptions): CodedError {

@@ -37,6 +37,7 @@ export interface AttributeDraft {
   pullPolicy?: PullPolicy
   pullAlways?: boolean
   subPaths?: readonly string[]
+  writable?: boolean
   concurrency?: number
   plainHttp?: boolean
   insecure?: boolean
@@ -60,6 +61,7 @@ const BY_NAME: {
   pullPolicy: (key, text) => word(key, text, parsePullPolicy, pullPolicyProblem),
   pullAlways: parseAttributeBoolean,
   subPaths: readSubPaths,
+  writable: parseAttributeBoolean,
   concurrency: (key, text) => parseAttributeCount(key, text, MAX_CONCURRENCY),
   plainHttp: parseAttributeBoolean,
   insecure: parseAttributeBoolean,

@@ -3,7 +3,7 @@ import { formatPlatform } from '../oci/platform.ts'
 import { formatReference } from '../oci/reference.ts'
 import { didYouMean } from '../suggest.ts'
 import { quote } from './annotation-value.ts'
-import { ATTRIBUTES, invalidAttribute, LATER_ATTRIBUTES } from './attribute-name.ts'
+import { ATTRIBUTES, invalidAttribute } from './attribute-name.ts'
 import { ATTRIBUTE_READERS, type AttributeDraft } from './attribute-reader.ts'
 import { formatAttributeGlobs, formatAttributeList } from './attribute-value.ts'
 import { LIMITS, type Source, sourceOf, type VolumeSpec } from './composition.ts'
@@ -35,6 +35,7 @@ export function encodeAttributes(volume: VolumeSpec): Record<string, string> {
     ...(volume.subPaths.length > 0 && {
       [ATTRIBUTES.subPaths]: formatAttributeList(volume.subPaths),
     }),
+    ...(volume.writable === true && { [ATTRIBUTES.writable]: 'true' }),
     ...(volume.concurrency !== undefined && {
       [ATTRIBUTES.concurrency]: String(volume.concurrency),
     }),
@@ -60,6 +61,7 @@ export function decodeAttributes(attributes: Readonly<Record<string, string>>): 
   return {
     sources: draft.sources ?? [soleSource(draft)],
     subPaths: draft.subPaths ?? [],
+    ...(draft.writable === true && { writable: true }),
     ...(draft.concurrency !== undefined && { concurrency: draft.concurrency }),
     plainHttp: draft.plainHttp ?? false,
     insecure: draft.insecure ?? false,
@@ -139,13 +141,7 @@ function readAttribute(draft: AttributeDraft, key: string, value: string): void 
     read(draft, value)
     return
   }
-  if (LATER_ATTRIBUTES.includes(key)) {
-    throw new CodedError(
-      'INVALID',
-      `Volume attribute "${key}" is not supported by this version yet`,
-    )
-  }
-  const names = [...ATTRIBUTE_READERS.keys(), ...LATER_ATTRIBUTES]
+  const names = [...ATTRIBUTE_READERS.keys()]
   throw new CodedError('INVALID', `Unknown volume attribute ${quote(key)}${didYouMean(key, names)}`)
 }
 

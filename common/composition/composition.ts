@@ -107,6 +107,8 @@ export interface VolumeSpec {
   readonly sources: readonly Source[]
   /** The subPaths that mounts of this volume use. */
   readonly subPaths: readonly string[]
+  /** A private copy-on-write view; absent: read-only. */
+  readonly writable?: boolean
   /** Upper bound of parallel downloads for this volume; absent: the driver's. */
   readonly concurrency?: number
   /** The pod asks for plain HTTP, which only the admin's configuration of that registry can grant. */

@@ -39,7 +39,7 @@ const READERS: { readonly [K in FieldName]-?: (value: AnnotationValue) => Entry[
   modes: readModes,
   pullPolicy: readPullPolicy,
   pullSecret: readPullSecret,
-  readOnly: readReadOnly,
+  readOnly: readBoolean,
 }
 
 const FIELDS = new Map(
@@ -156,14 +156,6 @@ function readModes(value: AnnotationValue): Modes {
 
 function readPlatform(value: AnnotationValue): Platform {
   return parsed(value, readText(value), parsePlatform)
-}
-
-function readReadOnly(value: AnnotationValue): boolean {
-  if (readBoolean(value)) return true
-  throw invalidAt(
-    value.place,
-    'writable volumes (readOnly: false) are not supported by this version yet',
-  )
 }
 
 function checkedText(problemOf: (text: string) => string | undefined) {

@@ -56,11 +56,10 @@ export function nodeService(
         if (request.volume_id === '') throw new CodedError('INVALID', 'Missing volume_id')
         if (request.volume_path === '') throw new CodedError('INVALID', 'Missing volume_path')
         const { bytes, inodes } = await publisher.usage(request.volume_id, request.volume_path)
-        // An artifact cannot grow: nothing of it is available.
         return {
           usage: [
-            { unit: 'BYTES', total: bytes, used: bytes, available: 0 },
-            { unit: 'INODES', total: inodes, used: inodes, available: 0 },
+            { unit: 'BYTES', ...bytes },
+            ...(inodes === undefined ? [] : [{ unit: 'INODES' as const, ...inodes }]),
           ],
         }
       },

@@ -69,8 +69,15 @@ const timesBytes = new Uint8Array(times.buffer)
 // struct statx of <linux/stat.h>, the same on every architecture: 256 bytes, the size at byte 40.
 const statxFields = new BigUint64Array(32)
 const statxBytes = new Uint8Array(statxFields.buffer)
+const statxWords = new Uint32Array(statxFields.buffer)
 const STX_SIZE = 5
 const STATX_SIZE = 0x200
+const STX_INO = 4
+const STX_BLOCKS = 6
+// stx_nlink, as 32-bit number.
+const STX_NLINK = 4
+const STATX_USAGE = 0x4 | 0x100 | 0x400
+const BLOCK_BYTES = 512
 const AT_SYMLINK_NOFOLLOW = 0x100
 
 const AT_REMOVEDIR = 0x200
@@ -210,6 +217,24 @@ export function sizeAt(directory: number, name: EntryName): number {
   const path = terminated(singleName(name))
   statx(directory, path, AT_SYMLINK_NOFOLLOW, STATX_SIZE, statxBytes)
   return Number(statxFields[STX_SIZE])
+}
+
+/** What an entry takes on the disk. */
+export interface DiskUse {
+  readonly bytes: number
+  /** How many names it has; of a directory, one more than it has directories in it. */
+  readonly links: number
+  readonly inode: bigint
+}
+
+/** What an entry takes on the disk, without following it and without what is in it. ENOENT when there is none. */
+export function diskUseAt(directory: number, name: EntryName): DiskUse {
+  statx(directory, terminated(singleName(name)), AT_SYMLINK_NOFOLLOW, STATX_USAGE, statxBytes)
+  return {
+    bytes: Number(statxFields[STX_BLOCKS]) * BLOCK_BYTES,
+    links: Number(statxWords[STX_NLINK]),
+    inode: statxFields[STX_INO] ?? 0n,
+  }
 }
 
 /** Creates a directory of this name; the process's umask applies. */

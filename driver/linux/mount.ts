@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { isSystemError } from '../../common/errors.ts'
-import { systemCall } from './libc.ts'
+import { systemCall, systemCallInBackground } from './libc.ts'
 
 // The newer calls have one number on every architecture; mount and umount2 do not.
 const NUMBERS = {
@@ -51,6 +51,10 @@ const mountCall = systemCall('mount', numbers.mount, [
   'const char *',
 ])
 const umountCall = systemCall('umount2', numbers.umount2, ['const char *', 'int'])
+const umountInBackgroundCall = systemCallInBackground('umount2', numbers.umount2, [
+  'const char *',
+  'int',
+])
 
 /**
  * Bind-mounts a directory so that the mount is read-only, nosuid and nodev from the moment it appears.
@@ -87,6 +91,16 @@ export function bindMount(source: string, target: string): void {
   mountCall(source, target, null, MS_BIND, null)
 }
 
+/**
+ * Mounts an overlay, nosuid and nodev from the moment it appears.
+ *
+ * @param options e.g. `lowerdir=/l,upperdir=/u,workdir=/w`; the kernel cuts them at 4095 bytes
+ * @throws EINVAL for an option that this kernel does not know, or directories that cannot be laid over each other
+ */
+export function mountOverlay(target: string, options: string): void {
+  mountCall('overlay', target, 'overlay', MS_NOSUID | MS_NODEV, options)
+}
+
 /** Makes a bind mount read-only, nosuid and nodev, in this mount namespace only. */
 export function remountReadOnly(target: string): void {
   mountCall(null, target, null, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, null)
@@ -104,6 +118,20 @@ export function makePrivate(target: string): void {
  */
 export function unmount(target: string): void {
   umountCall(target, UMOUNT_NOFOLLOW)
+}
+
+/**
+ * The same as {@link unmount}, on another thread: the kernel forgets every name that was looked up in an overlay before it returns, a second's work where
+ * there were millions. Answers whether it was unmounted.
+ */
+export async function unmountInBackground(target: string): Promise<boolean> {
+  try {
+    await umountInBackgroundCall(target, UMOUNT_NOFOLLOW)
+    return true
+  } catch {
+    // The reason is the other thread's; asked again on this one, the kernel says it.
+    return false
+  }
 }
 
 /** Answers whether this kernel has what {@link attachReadOnlyClone} needs (Linux 5.12, and no filter that hides it). */

@@ -156,6 +156,23 @@ export function createAccessStore(options: {
   }
 }
 
+/**
+ * Lists the tags that were ever resolved and what each was last found to mean, by whoever asked.
+ *
+ * @param directory the store's `refs/`
+ */
+export async function* listTags(
+  directory: string,
+): AsyncGenerator<{ readonly name: string; readonly digests: ReadonlySet<Digest> }> {
+  for await (const path of eachFile(directory)) {
+    const file = await readSmallFile(path, (value) => ({
+      name: readRecord(value).text('name'),
+      digests: new Set(parseTags(value).values()),
+    }))
+    if (file.state === 'ok') yield file.value
+  }
+}
+
 /** Maps keep the order of insertion: the first is the one that was used longest ago. */
 function putLast<T>(entries: Map<string, T>, key: string, value: T): void {
   entries.delete(key)

@@ -14,7 +14,7 @@ import type { Trash } from './trash.ts'
 export type Origin = string
 
 /** What is known of a blob beside its bytes. */
-interface BlobRecord {
+export interface BlobRecord {
   /** Where it came from: presence on the node is no permission to read it. */
   readonly origins: readonly Origin[]
   /** The boot in which the bytes were written; while not durable they do not outlive it. */
@@ -59,6 +59,9 @@ export interface BlobStore {
   /** Moves the blob to the trash unless something needs it; whoever asks for it meanwhile waits. Answers whether it is gone. */
   evict(digest: Digest): Promise<boolean>
 
+  /** Moves the blob to the trash whoever needs it, since it is damaged. Answers whether it was there. */
+  quarantine(digest: Digest): Promise<boolean>
+
   /**
    * Lists what is there. Records are read once in a process's life; the first time, what a power cut may have damaged is removed, and what an earlier
    * process of this boot left unsynced is given to be synced.
@@ -88,10 +91,7 @@ export function createBlobStore(options: {
   const { directory, bootId, durability, trash, isHeld } = options
   const records = createKeyedLock()
   const known = new Map<Digest, Omit<SurveyedBlob, 'isLinked'>>()
-  const path = (digest: Digest) => {
-    const hex = digestHex(digest)
-    return join(directory, digestAlgorithm(digest), hex.slice(0, 2), hex)
-  }
+  const path = (digest: Digest) => blobPath(directory, digest)
   const recordPath = (digest: Digest) => `${path(digest)}.json`
   const writeRecord = (digest: Digest, record: BlobRecord) =>
     writeSmallFile(recordPath(digest), JSON.stringify(record))
@@ -194,6 +194,13 @@ export function createBlobStore(options: {
       return true
     },
 
+    async quarantine(digest) {
+      using _ = await records.acquire(digest)
+      const wasThere = await isFile(path(digest))
+      await discard(digest)
+      return wasThere
+    },
+
     async survey() {
       const listed = await listBlobs(directory)
       const turns = pLimit(SURVEY_WIDTH)
@@ -206,7 +213,7 @@ export function createBlobStore(options: {
         surveyed.push({ ...blob, bytes: found.size, isLinked: found.nlink > 1 })
       }
       await Promise.all([...listed].map((digest) => turns(see, digest)))
-      for (const digest of known.keys()) {
+      for (const digest of [...known.keys()]) {
         // What was committed since the listing is there.
         if (!listed.has(digest) && !(await isFile(path(digest)))) known.delete(digest)
       }
@@ -216,8 +223,14 @@ export function createBlobStore(options: {
   return store
 }
 
+/** Where a blob stands below `blobs/`; its record is beside it, with `.json` at the end. */
+export function blobPath(directory: string, digest: Digest): string {
+  const hex = digestHex(digest)
+  return join(directory, digestAlgorithm(digest), hex.slice(0, 2), hex)
+}
+
 /** By their files and by their records. */
-async function listBlobs(directory: string): Promise<ReadonlySet<Digest>> {
+export async function listBlobs(directory: string): Promise<ReadonlySet<Digest>> {
   const digests = new Set<Digest>()
   for (const algorithm of await readdir(directory)) {
     for (const prefix of await readdir(join(directory, algorithm))) {
@@ -230,7 +243,8 @@ async function listBlobs(directory: string): Promise<ReadonlySet<Digest>> {
   return digests
 }
 
-function parseBlobRecord(value: unknown): BlobRecord {
+/** @throws TypeError when it is not what it should be */
+export function parseBlobRecord(value: unknown): BlobRecord {
   const record = readRecord(value)
   return {
     origins: record.texts('origins'),

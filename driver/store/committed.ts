@@ -176,7 +176,7 @@ export function createCommittedStore<Facts extends object>(options: {
       await Promise.all(keys.filter((key) => !known.has(key)).map((key) => turns(look, key)))
       const listed = new Set(keys)
       // Those that somebody else removed. What was committed since the listing is asked for.
-      for (const key of known.keys()) {
+      for (const key of [...known.keys()]) {
         if (!listed.has(key) && (await store.get(key)) === undefined) known.delete(key)
       }
       return [...known.values()]

@@ -63,6 +63,7 @@ export function createDurability(options: {
     flush,
     [Symbol.dispose]() {
       clearTimeout(timer)
+      if (isDisposed) return
       isDisposed = true
       // Its number may be another file's before a sync that runs is over.
       void running.finally(() => closeSync(fd))

@@ -23,7 +23,10 @@ export interface Lease {
   readonly volumeId: string
   readonly target: string
   readonly pod: LeasePod
-  /** Of what was asked for, so that a repeated call is told from a different one. */
+  /**
+   * Of what was asked for, so that a repeated call is told from a different one; {@link UNKNOWN_REQUEST} for a volume that was found mounted without
+   * a lease.
+   */
   readonly requestHash: string
   readonly sources: readonly LeaseSource[]
   /** Of each source, in order. */
@@ -31,9 +34,14 @@ export interface Lease {
   /** What the volume shows when that is not simply its one tree: one, or none. */
   readonly views: readonly ViewKey[]
   readonly mounted: boolean
+  /** Absent: read-only. */
+  readonly writable?: boolean
   /** The boot in which it was written: mounts do not outlive it. */
   readonly bootId: string
 }
+
+/** No request's hash. */
+export const UNKNOWN_REQUEST = ''
 
 /** What a source's reference resolved to; absent until it has. */
 export interface LeaseSource {
@@ -124,7 +132,7 @@ export function createLeaseStore(
           // What was put since is newer.
           if (!known.has(name) && !removed.has(name)) known.set(name, file.value)
         }
-        const names = (await readdir(directory)).filter(
+        const names = (await namesIn(directory)).filter(
           (name) => name.endsWith('.json') && !name.startsWith(TEMPORARY_PREFIX),
         )
         await Promise.all(names.map((name) => turns(read, name)))
@@ -169,6 +177,7 @@ function parseLease(value: unknown): Lease {
     // Drivers that knew no views wrote none.
     views: record.has('views') ? record.texts('views') : [],
     mounted: record.flag('mounted'),
+    ...(record.has('writable') && { writable: record.flag('writable') }),
     bootId: record.text('bootId'),
   }
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isSystemError } from '../../common/errors.ts'
 
@@ -27,6 +27,13 @@ export async function writeSyncedFile(path: string, content: string): Promise<vo
   for (const written of [path, dirname(path)]) {
     await using handle = await open(written)
     await handle.sync()
+  }
+}
+
+/** Removes what a process that was killed in {@link writeSmallFile} left in a directory that nobody else writes to. */
+export async function removeUnfinished(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (name.startsWith(TEMPORARY_PREFIX)) await rm(join(directory, name), { force: true })
   }
 }
 

@@ -11,6 +11,7 @@ import { sweepIngest } from './ingest-files.ts'
 import { createLeaseStore, type LeaseStore } from './leases.ts'
 import { createManifestStore, type ManifestStore } from './manifests.ts'
 import { createSalt } from './salt.ts'
+import { removeUnfinished } from './small-file.ts'
 import { findStoreSite, writeFormat } from './store-format.ts'
 import { lockStore } from './store-lock.ts'
 import { createTrash, type Trash } from './trash.ts'
@@ -52,7 +53,8 @@ export interface Store extends AsyncDisposable {
 /** Leases of volumes that another store's content is mounted for. */
 export type OtherLeases = Pick<LeaseStore, 'get' | 'list' | 'remove'>
 
-const DIRECTORIES = [
+/** What a store consists of, beside the files `format`, `lock` and `salt`. */
+export const STORE_DIRECTORIES = [
   'ingest',
   'blobs',
   'manifests',
@@ -96,11 +98,14 @@ export async function openStore(options: {
   try {
     const { directory, others, foreignFormat } = await findStoreSite(options.directory)
     if (foreignFormat !== undefined) {
-      log.warn({ format: foreignFormat, directory }, 'the store is of another format, using one in it')
+      log.warn(
+        { format: foreignFormat, directory },
+        'the store is of another format, using one in it',
+      )
     }
     await mkdir(directory, { recursive: true, mode: 0o700 })
     await writeFormat(directory)
-    for (const name of DIRECTORIES)
+    for (const name of STORE_DIRECTORIES)
       await mkdir(join(directory, name), { recursive: true, mode: 0o700 })
     const durability = createDurability({ directory, log })
     const trash = createTrash({ ...options, directory: join(directory, 'trash') })
@@ -166,6 +171,9 @@ async function sweep(store: Store, log: Logger): Promise<void> {
       // Left mounted by a driver that was killed, for instance: in nobody's way.
       log.warn({ error, entry: name }, 'cannot sweep what an earlier driver was building')
     }
+  }
+  for (const directory of [store.directory, join(store.directory, 'volumes')]) {
+    await removeUnfinished(directory)
   }
   await sweepIngest(store.ingestDirectory)
   void store.trash.empty()

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { lstat, mkdir, readdir, rename } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isSystemError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
@@ -66,7 +66,7 @@ export function createTrash(options: {
   const stopping = new AbortController()
   /** Entries that are being looked at or deleted: by one at a time. */
   const entries = createKeyedLock()
-  /** Those that may be put back. */
+  /** Those that may be put back, or are about to get another name. */
   const undecided = new Set<string>()
   /** What is known of entries, the last taken last. */
   const sizes = new Map<string, Size>()
@@ -89,13 +89,37 @@ export function createTrash(options: {
     }
   }
 
+  /**
+   * Names what is taken so that an overlay of it is found again: mountinfo has that with the path of before, whatever becomes of the directory. A tree that is
+   * damaged is taken while pods use it. Answers the name; nothing when the path was gone.
+   */
+  const takeAs = async (path: string): Promise<string | undefined> => {
+    const name = randomName()
+    if (!isContent(path)) return (await moveIn(path, name)) ? name : undefined
+    const named = `${name}.${basename(dirname(path))}.${basename(path)}`
+    undecided.add(named)
+    try {
+      if (!(await moveIn(path, named))) return undefined
+      // A bind mount shows where it is now.
+      if (await isMounted(path)) return named
+      await rename(join(directory, named), join(directory, name))
+      return name
+    } finally {
+      undecided.delete(named)
+    }
+  }
+
   const list = async (): Promise<readonly string[]> =>
     (await readdir(directory)).filter((name) => !undecided.has(name))
 
   const deleteEntry = async (name: string): Promise<void> => {
     using _ = await entries.acquire(name)
-    if (stopping.signal.aborted || undecided.has(name)) return
-    if (await isMounted(join(directory, name))) {
+    if (stopping.signal.aborted) return
+    const origin = originOf(name)
+    const isShown =
+      (await isMounted(join(directory, name))) ||
+      (origin !== undefined && (await isMounted(join(dirname(directory), origin))))
+    if (isShown) {
       shown.add(name)
       return
     }
@@ -129,8 +153,8 @@ export function createTrash(options: {
 
   const trash: Trash = {
     async take(path, size) {
-      const name = randomName()
-      if (!(await moveIn(path, name))) return
+      const name = await takeAs(path)
+      if (name === undefined) return
       sizes.set(name, size ?? (await readSize(join(directory, name))))
       void trash.empty()
     },
@@ -140,16 +164,19 @@ export function createTrash(options: {
       undecided.add(name)
       try {
         if (!(await moveIn(path, name))) return false
-        // A bind mount is shown with the path its directory has now, an overlay with the one it had when it was mounted.
-        if (
-          isNeeded() ||
-          (await isMounted(join(directory, name))) ||
-          (await isMounted(path)) ||
-          isNeeded()
-        ) {
-          await rename(join(directory, name), path)
-          return false
+        let isStaying = true
+        try {
+          // A bind mount is shown with the path its directory has now, an overlay with the one it had when it was mounted.
+          isStaying =
+            isNeeded() ||
+            (await isMounted(join(directory, name))) ||
+            (await isMounted(path)) ||
+            isNeeded()
+        } finally {
+          // Also when that cannot be found out.
+          if (isStaying) await rename(join(directory, name), path)
         }
+        if (isStaying) return false
         sizes.set(name, await readSize(join(directory, name)))
         return true
       } finally {
@@ -201,6 +228,17 @@ export function createTrash(options: {
     },
   }
   return trash
+}
+
+/** Answers whether a path is that of a tree or view, of which volumes are made. */
+function isContent(path: string): boolean {
+  return /\/(?:trees|views)\/[0-9a-f]{64}$/.test(path)
+}
+
+/** Where an entry that overlays show lay in the store, e.g. `trees/<key>`. */
+function originOf(name: string): string | undefined {
+  const [, kind, key] = name.split('.')
+  return kind === undefined || key === undefined ? undefined : join(kind, key)
 }
 
 function randomName(): string {

@@ -6,16 +6,20 @@ import {
   attachReadOnlyClone,
   bindMount,
   makePrivate,
+  mountOverlay,
   remountReadOnly,
   unmount,
+  unmountInBackground,
 } from '../linux/mount.ts'
-import type { Mounter } from './mounter.ts'
-import { readMounts } from './mountinfo.ts'
+import type { Mounter, OverlayLayers } from './mounter.ts'
+import { type MountEntry, readMounts } from './mountinfo.ts'
+import { overlayOptions } from './overlay-options.ts'
 
 /** How often a target is unmounted before stacked mounts are taken for a fault: the kubelet stacks a handful at most. */
 const MAX_STACKED = 64
 
-const REQUIRED_OPTIONS = ['ro', 'nosuid', 'nodev'] as const
+const READ_ONLY = ['ro', 'nosuid', 'nodev'] as const
+const WRITABLE = ['rw', 'nosuid', 'nodev'] as const
 
 /** The mounter for Linux 5.12 and later: a detached clone gets its flags, then moves to the target. */
 export function createCloneMounter(): Mounter {
@@ -60,19 +64,29 @@ function createMounter(attach: (source: string, target: string) => void): Mounte
   }
 
   /** The kernel said yes; believe mountinfo only. */
-  const checkMounted = async (target: string) => {
+  const checkMounted = async (
+    target: string,
+    options: readonly string[],
+    faultOf: (top: MountEntry) => string | undefined,
+  ) => {
     const top = (await mountsAt(target)).at(-1)
-    const missing = REQUIRED_OPTIONS.filter((option) => top?.options.includes(option) !== true)
-    if (missing.length === 0) return
+    const missing = options.filter((option) => top?.options.includes(option) !== true)
     const fault =
-      top === undefined ? 'the mount did not appear' : `the mount lacks ${missing.join(', ')}`
+      top === undefined
+        ? 'the mount did not appear'
+        : missing.length > 0
+          ? `the mount lacks ${missing.join(', ')}`
+          : faultOf(top)
+    if (fault === undefined) return
     throw new CodedError('INTERNAL', `Cannot mount at "${target}": ${fault}`)
   }
 
   const unmountAll = async (target: string) => {
     for (let count = 0; count < MAX_STACKED; count += 1) {
-      if ((await mountsAt(target)).length === 0) return
+      const top = (await mountsAt(target)).at(-1)
+      if (top === undefined) return
       try {
+        if (top.overlay !== undefined && (await unmountInBackground(target))) continue
         unmount(target)
       } catch (error) {
         // Gone in the meantime: the next look at mountinfo decides.
@@ -85,25 +99,69 @@ function createMounter(attach: (source: string, target: string) => void): Mounte
     throw new CodedError('INTERNAL', `Cannot unmount "${target}": still mounted after many tries`)
   }
 
+  const mount = async (target: string, make: () => void, check: () => Promise<void>) => {
+    try {
+      make()
+    } catch (error) {
+      throw new CodedError('INTERNAL', `Cannot mount at "${target}": ${messageOf(error)}`, {
+        cause: error,
+      })
+    }
+    try {
+      await check()
+    } catch (error) {
+      await unmountAll(target)
+      throw error
+    }
+  }
+
   return {
-    async mountReadOnly(source, target) {
-      try {
-        attach(source, target)
-      } catch (error) {
-        throw new CodedError('INTERNAL', `Cannot mount at "${target}": ${messageOf(error)}`, {
-          cause: error,
-        })
-      }
-      try {
-        await checkMounted(target)
-      } catch (error) {
-        await unmountAll(target)
-        throw error
-      }
-    },
+    mountReadOnly: (source, target) =>
+      mount(
+        target,
+        () => attach(source, target),
+        () => checkMounted(target, READ_ONLY, () => undefined),
+      ),
+    mountWritable: (layers, target) =>
+      mount(
+        target,
+        () => layOver(layers, target),
+        () => checkMounted(target, WRITABLE, (top) => overlayFault(layers, top)),
+      ),
     unmountAll,
     mountsAt,
   }
+}
+
+function layOver(layers: OverlayLayers, target: string): void {
+  try {
+    // The files end with the volume: nobody needs them on the disk, and the end of an overlay would else wait until everything that anybody has written to
+    // that file system is.
+    mountOverlay(target, overlayOptions(layers, 'volatile'))
+  } catch (error) {
+    // Linux 5.9 and earlier do not know the option.
+    if (!isSystemError(error, 'EINVAL')) throw error
+    layOverDurably(layers, target)
+  }
+}
+
+function layOverDurably(layers: OverlayLayers, target: string): void {
+  try {
+    mountOverlay(target, overlayOptions(layers))
+  } catch (error) {
+    if (!isSystemError(error, 'EINVAL')) throw error
+    throw new CodedError(
+      'INTERNAL',
+      `${messageOf(error)}; the file system of "${layers.upper}" may be none that can be written over another (NFS, FUSE, an overlay, XFS without ftype=1): the kernel's log says why`,
+      { cause: error },
+    )
+  }
+}
+
+/** The kernel cuts options that are too long, and mounts what is left. */
+function overlayFault({ lower, upper }: OverlayLayers, top: MountEntry): string | undefined {
+  if (top.overlay?.lower === lower && top.overlay.upper === upper) return undefined
+  return 'what was mounted is not what was meant'
 }
 
 /** The kubelet's root is a symbolic link on some nodes; mountinfo has the path behind it. */

@@ -1,5 +1,14 @@
 import type { MountEntry } from './mountinfo.ts'
 
+/** The directories of an overlay: absolute paths without `,`, `:` and `\`, which mean something to the kernel. */
+export interface OverlayLayers {
+  readonly lower: string
+  /** On the same file system as `work`; neither is used by another overlay. */
+  readonly upper: string
+  /** Empty. */
+  readonly work: string
+}
+
 /**
  * Makes and ends the mounts of volumes. Implementations share one conformance suite.
  *
@@ -13,6 +22,14 @@ export interface Mounter {
    * @throws INTERNAL naming the system's error; nothing is mounted then
    */
   mountReadOnly(source: string, target: string): Promise<void>
+
+  /**
+   * Shows the directory `lower` at the directory `target`, nosuid and nodev from the moment it appears. What is written there goes to `upper`, and
+   * nothing of `lower` changes.
+   *
+   * @throws INTERNAL naming the system's error; nothing is mounted then
+   */
+  mountWritable(layers: OverlayLayers, target: string): Promise<void>
 
   /**
    * Unmounts until nothing is mounted at `target`; does nothing when nothing is.

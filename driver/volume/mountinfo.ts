@@ -11,6 +11,15 @@ export interface MountEntry {
   /** Of this mount, e.g. `["ro", "nosuid", "nodev", "relatime"]`. */
   readonly options: readonly string[]
   readonly fileSystem: string
+  /** Of an overlay: what it was mounted with. */
+  readonly overlay?: OverlayDirectories
+}
+
+/** The paths as they were given to mount(2). */
+export interface OverlayDirectories {
+  readonly lower: string
+  /** Empty when there is none. */
+  readonly upper: string
 }
 
 /** Reads the text of a mountinfo file; a line that does not have the fields is left out. */
@@ -38,9 +47,22 @@ export function parseMountinfo(text: string): MountEntry[] {
       mountPoint: decodeOctal(mountPoint),
       options: options.split(','),
       fileSystem,
+      ...(fileSystem === 'overlay' && { overlay: readOverlay(fields[separator + 3] ?? '') }),
     })
   }
   return entries
+}
+
+/** From `rw,lowerdir=/a,upperdir=/b,workdir=/c`: a comma in a name is written as octal digits. */
+function readOverlay(options: string): OverlayDirectories {
+  const find = (name: string) =>
+    decodeOctal(
+      options
+        .split(',')
+        .find((option) => option.startsWith(name))
+        ?.slice(name.length) ?? '',
+    )
+  return { lower: find('lowerdir='), upper: find('upperdir=') }
 }
 
 /** The mounts of this process's namespace, in the order they were made: the last one at a path is the one that is seen. */
@@ -50,7 +72,7 @@ export function readMounts(): MountEntry[] {
 }
 
 /** The kernel writes space, tab, newline and backslash in names as `\` and three octal digits, byte by byte. */
-function decodeOctal(field: string): string {
+export function decodeOctal(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   )

@@ -3,30 +3,34 @@ import type { Store } from '../store/store.ts'
 import type { Mounter } from './mounter.ts'
 
 /**
- * Brings leases and mounts together after a start. A restart of the driver never unmounts a running pod's volume; a reboot of the node has
- * ended every mount, so a lease of another boot whose target shows nothing is dropped; so is one whose volume was unmounted while
- * the lease could not be removed. A lease of a publish under way stays: the kubelet comes again, or unpublishes.
+ * Drops the leases that a reboot of the node has made stale: it has ended every mount. A restart of the driver changes nothing: mounts stay, and so do the
+ * leases of this boot, mounted or not; what has become of their pods is found out later, see `startReaper`.
  */
 export async function recoverLeases(options: {
-  readonly store: Store
-  readonly mounter: Mounter
+  readonly store: Pick<Store, 'leases' | 'otherLeases' | 'bootId'>
+  readonly mounter: Pick<Mounter, 'mountsAt'>
   readonly log: Logger
 }): Promise<void> {
   const { store, mounter, log } = options
-  const { leases, broken } = await store.leases.list()
   let kept = 0
   let dropped = 0
-  for (const lease of leases) {
-    const isMounted = (await mounter.mountsAt(lease.target)).length > 0
-    if (!isMounted && (lease.bootId !== store.bootId || lease.mounted)) {
-      await store.leases.remove(lease.volumeId)
-      dropped += 1
-    } else {
-      kept += 1
+  let unreadable = 0
+  for (const held of [store.leases, ...store.otherLeases]) {
+    const { leases, broken } = await held.list()
+    for (const lease of leases) {
+      const isStale =
+        lease.bootId !== store.bootId && (await mounter.mountsAt(lease.target)).length === 0
+      if (isStale) {
+        await held.remove(lease.volumeId)
+        dropped += 1
+      } else {
+        kept += 1
+      }
     }
+    for (const file of broken) {
+      log.warn({ file }, 'a lease does not parse; its volume is made out again at the next publish')
+    }
+    unreadable += broken.length
   }
-  for (const file of broken) {
-    log.warn({ file }, 'a lease does not parse; its volume is made out again at the next publish')
-  }
-  log.info({ kept, dropped, broken: broken.length }, 'recovered leases')
+  log.info({ kept, dropped, broken: unreadable }, 'recovered leases')
 }

@@ -20,19 +20,24 @@ const MAX_CANDIDATES = 10_000
  *
  * @param root a tree or view
  * @param subPaths relative and clean
+ * @param options.mayLack in a writable volume the kubelet makes what is missing
  * @throws NOT_FOUND with the nearest name; INVALID for one that leads out
  */
-export function checkSubPaths(root: string, subPaths: readonly string[]): void {
+export function checkSubPaths(
+  root: string,
+  subPaths: readonly string[],
+  { mayLack = false }: { readonly mayLack?: boolean } = {},
+): void {
   if (subPaths.length === 0) return
   const directory = openDirectory(root)
   try {
-    for (const subPath of subPaths) checkSubPath(directory, subPath)
+    for (const subPath of subPaths) checkSubPath(directory, subPath, mayLack)
   } finally {
     close(directory)
   }
 }
 
-function checkSubPath(root: number, subPath: string): void {
+function checkSubPath(root: number, subPath: string, mayLack: boolean): void {
   try {
     close(openAt(root, subPath, O_PATH, 'beneath-links'))
   } catch (error) {
@@ -46,6 +51,7 @@ function checkSubPath(root: number, subPath: string): void {
     if (isSystemError(error, 'ELOOP'))
       throw invalid(subPath, 'its symbolic links go in circles', error)
     if (isSystemError(error, 'ENAMETOOLONG')) throw invalid(subPath, 'it is too long', error)
+    if (mayLack && isSystemError(error, 'ENOENT')) return
     if (isSystemError(error, 'ENOENT', 'ENOTDIR')) throw missing(root, subPath, error)
     throw error
   }

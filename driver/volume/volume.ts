@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { isAbsolute, normalize } from 'node:path'
+import { ATTRIBUTES } from '../../common/composition/attribute-name.ts'
 import { decodeAttributes } from '../../common/composition/attributes.ts'
 import type { VolumeSpec } from '../../common/composition/composition.ts'
 import { CodedError } from '../../common/errors.ts'
@@ -82,6 +83,12 @@ export function parseVolume(request: PublishRequest): Volume {
   }
   const { kubelet, attributes } = splitContext(request.volumeContext)
   const spec = decodeAttributes(attributes)
+  if (spec.writable === true && request.readOnly) {
+    throw new CodedError(
+      'INVALID',
+      `Cannot make the volume writable as "${ATTRIBUTES.writable}" says: the pod's "csi" volume has "readOnly: true"; expected one of them only`,
+    )
+  }
   return {
     ...identity,
     pod: {

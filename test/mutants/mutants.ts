@@ -23,6 +23,7 @@ const JSON_TESTS = ['test/common/json.test.ts']
 const VIEW_BUILDER = ['test/driver/pull/view-builder.test.ts']
 const VIEWS = ['test/driver/views.process.test.ts']
 const SUB_PATHS = ['test/driver/volume/sub-paths.test.ts']
+const WRITABLE = ['test/driver/writable.process.test.ts']
 const MOUNTER = ['test/driver/volume/linux-mounter.test.ts']
 const EVICTION_RACES = ['test/driver/store/eviction/races.test.ts']
 const PLAN_EVICTION = ['test/driver/store/eviction/plan-eviction.test.ts']
@@ -556,11 +557,82 @@ export const MUTANTS: readonly Mutant[] = [
     tests: MOUNTER,
   },
   {
+    name: 'mounts a writable volume without nosuid',
+    file: 'driver/linux/mount.ts',
+    text: 'MS_NOSUID | MS_NODEV, options)',
+    replacement: 'MS_NODEV, options)',
+    tests: MOUNTER,
+    only: 'a writable mount takes',
+  },
+  {
+    name: 'mounts a writable volume where programs may become root, and does not look',
+    file: 'driver/volume/linux-mounter.ts',
+    text: '        () => layOver(layers, target),\n        () => checkMounted(target, WRITABLE,',
+    replacement:
+      "        () => { layOver(layers, target); process.getBuiltinModule('node:child_process').spawnSync('mount', ['-o', 'remount,bind,suid', target]) },\n        () => checkMounted(target, [],",
+    tests: WRITABLE,
+    only: 'is nosuid and nodev',
+  },
+  {
+    name: 'has one directory for what is written in all volumes',
+    file: 'driver/volume/writable-layers.ts',
+    text: '      return { upper, work }\n',
+    replacement:
+      "      const shared = join(store.directory, 'shared')\n      await mkdir(shared, { recursive: true })\n      return { upper: shared, work }\n",
+    tests: WRITABLE,
+    only: 'is private',
+  },
+  {
+    name: 'keeps what was written for the next volume of that id',
+    file: 'driver/volume/writable-layers.ts',
+    text: '    discard: (volumeId) => store.trash.take(path(writableName(volumeId))),',
+    replacement: '    discard: async () => undefined,',
+    tests: WRITABLE,
+    only: 'takes what a pod writes',
+  },
+  {
+    name: 'sweeps what a pod without a lease has written',
+    file: 'driver/volume/writable-layers.ts',
+    text: 'held.has(name) || storeMounts.show(path(name))',
+    replacement: 'held.has(name)',
+    tests: WRITABLE,
+    only: 'without its lease too',
+  },
+  {
+    name: 'deletes a damaged tree that writable volumes still show',
+    file: 'driver/store/trash.ts',
+    text: '      if (await isMounted(path)) return named\n',
+    replacement: '',
+    tests: ['test/driver/store/trash.test.ts'],
+    only: 'and damaged',
+  },
+  {
+    name: 'has the kernel cut the options of a mount',
+    file: 'driver/volume/overlay-options.ts',
+    text: 'if (bytes <= MAX_BYTES) return options',
+    replacement: 'if (bytes > 0) return options',
+    tests: ['test/driver/volume/overlay-options.test.ts'],
+  },
+  {
+    name: 'lets a writable volume into a user namespace',
+    file: 'webhook/compose.ts',
+    text: '  if (facts.ownUsers) refuseWritable(placements)\n',
+    replacement: '',
+    tests: COMPOSE,
+  },
+  {
+    name: 'makes one volume of a writable and a read-only one',
+    file: 'webhook/volume-plan.ts',
+    text: "readOnly ? identity : ['writable', identity]",
+    replacement: 'identity',
+    tests: COMPOSE,
+  },
+  {
     name: 'writes no lease',
     file: 'driver/volume/publisher.ts',
-    text: 'const { store, puller, viewMaker, mounter, policy, log, kubeletDirectory } = options',
+    text: 'const { store, puller, viewMaker, mounter, layers, watch, policy, log, kubeletDirectory } =\n    options',
     replacement:
-      'const { puller, viewMaker, mounter, policy, log, kubeletDirectory } = options\n  const store = { ...options.store, leases: { ...options.store.leases, put: async () => {} } }',
+      'const { puller, viewMaker, mounter, layers, watch, policy, log, kubeletDirectory } = options\n  const store = { ...options.store, leases: { ...options.store.leases, put: async () => {} } }',
     tests: PUBLISH,
     only: 'statistics',
   },
@@ -576,7 +648,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'does not know its own mount when the lease is lost',
     file: 'driver/volume/publisher.ts',
-    text: 'if (!shows(mounts, content)) {',
+    text: 'if (!shows(mounts, { ...content, volumeId: volume.id, writable })) {',
     replacement: 'if (true) {',
     tests: MOUNTED_ALREADY,
   },
@@ -629,7 +701,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'leaves the lease when it unpublishes',
     file: 'driver/volume/publisher.ts',
-    text: 'if (!elsewhere) await store.leases.remove(volumeId)',
+    text: '      await leases.remove(volumeId)\n',
     replacement: '',
     tests: PUBLISH,
     only: 'shows the artifact',
@@ -908,7 +980,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'does not look for the subPaths of a volume',
     file: 'driver/volume/publisher.ts',
-    text: '    checkSubPaths(content.root, volume.spec.subPaths)\n',
+    text: '    checkSubPaths(content.root, volume.spec.subPaths, { mayLack: writable })\n',
     replacement: '',
     tests: VIEWS,
     only: 'subPaths',
@@ -966,8 +1038,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'writes mounts that are not read-only',
     file: 'webhook/mount-plan.ts',
-    text: 'readOnly: true, ...(subPath',
-    replacement: '...(subPath',
+    text: '    ...(readOnly && { readOnly }),\n',
+    replacement: '',
     tests: COMPOSE,
   },
   {

@@ -39,6 +39,8 @@ export interface DriverOptions {
   /** Default true: waits until it serves, and registers it as the kubelet does. */
   readonly registered?: boolean
   readonly env?: Readonly<Record<string, string>>
+  /** A file whose content the driver is to take for the boot id of the node. */
+  readonly bootIdFile?: string
 }
 
 /** A driver process. Disposing kills it. */
@@ -68,10 +70,12 @@ export async function startNode(...registries: readonly TestRegistry[]): Promise
       await mkdir(path, { recursive: true })
       await writeFile(`${path}/hosts.toml`, `${lines.join('\n')}\n`)
     },
-    async startDriver({ args = [], registered = true, env = {} } = {}) {
+    async startDriver({ args = [], registered = true, env = {}, bootIdFile } = {}) {
       const process = startProcess({
         env,
+        ...(bootIdFile !== undefined && { command: 'unshare' }),
         args: [
+          ...(bootIdFile === undefined ? [] : inBoot(bootIdFile)),
           'driver/main.ts',
           ...['--kubelet-directory', kubeletDir],
           ...['--hosts-directory', hostsDirectory],
@@ -111,6 +115,14 @@ export async function startNode(...registries: readonly TestRegistry[]): Promise
   for (const { host, url } of registries) await node.configure(host, `server = "${url}"`)
   const made = stack.move()
   return node
+}
+
+/** What `unshare` runs a script of Node with: mounts are as they were, but for the file with the boot id. */
+function inBoot(bootIdFile: string): readonly string[] {
+  const script =
+    'mount --make-private /proc && mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+  const command = ['sh', '-c', script, bootIdFile, process.execPath]
+  return ['--mount', '--propagation', 'unchanged', ...command]
 }
 
 /** Detaching the kubelet's root would take a forgotten volume along unseen. */

@@ -89,7 +89,7 @@ export function csiClient(socketPath: string): CsiClient {
 }
 
 /**
- * Makes the request that the kubelet sends for one inline volume of a pod, after making the parent of the target path (0750), and
+ * Makes the request that the kubelet sends for one inline volume of a pod, after making the pod's directories and the parent of the target path (0750), and
  * not the target, as it does. The same pod and volume name give the same request.
  */
 export async function publishRequest(options: {
@@ -105,8 +105,10 @@ export async function publishRequest(options: {
   readonly readOnly?: boolean
 }): Promise<PublishRequest> {
   const { pod, volumeName } = options
-  const parent = join(options.kubeletDir, 'pods', pod.uid, 'volumes/kubernetes.io~csi', volumeName)
+  const directory = join(options.kubeletDir, 'pods', pod.uid)
+  const parent = join(directory, 'volumes/kubernetes.io~csi', volumeName)
   await mkdir(parent, { recursive: true, mode: 0o750 })
+  await mkdir(join(directory, 'plugins'), { recursive: true, mode: 0o750 })
   return {
     volume_id: `csi-${createHash('sha256').update(`${pod.uid}${volumeName}`).digest('hex')}`,
     target_path: join(parent, 'mount'),

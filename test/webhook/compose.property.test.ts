@@ -62,6 +62,7 @@ const single = fc.uniqueArray(
       path: fc.constantFrom('/', 'lib'),
       platform: fc.constantFrom('linux/amd64', 'linux/aarch64/v8'),
       unpack: fc.constantFrom('auto', 'never'),
+      readOnly: fc.boolean(),
       select: fc.constantFrom(
         { files: ['*.jar', '!a,b'] },
         { mediaTypes: ['text/*'], annotations: { a: 'x,*', b: ['y', 'z'] } },

@@ -123,6 +123,59 @@ describe('compose', () => {
     })
   })
 
+  test('readOnly: false becomes a writable volume, its mounts too, and nothing more when it runs again', () => {
+    const artifacts = '/app: {reference: ghcr.io/acme/app:v1, readOnly: false}'
+    const once = composed({ artifacts })
+    expect(once.pod['spec']).toStrictEqual({
+      containers: [{ name: 'java', volumeMounts: [{ name: 'oras-app', mountPath: '/app' }] }],
+      volumes: [
+        {
+          name: 'oras-app',
+          csi: {
+            driver: 'csi.oras.land',
+            readOnly: false,
+            volumeAttributes: {
+              'oras.artifact.reference': 'ghcr.io/acme/app:v1',
+              'oras.options.writable': 'true',
+            },
+          },
+        },
+      ],
+    })
+    expect(once.warnings).toStrictEqual([])
+    expect(mutate(once.pod).pod).toBe(once.pod)
+  })
+
+  test('one artifact, writable here and read-only there, is two volumes', () => {
+    const artifacts = `
+/data: {reference: ghcr.io/acme/app:v1, readOnly: false}
+/app: ghcr.io/acme/app:v1
+/more: {reference: ghcr.io/acme/app:v1, readOnly: false}
+`
+    expect(specOf({ artifacts })).toMatchObject({
+      containers: [
+        {
+          volumeMounts: [
+            { name: 'oras-data', mountPath: '/data' },
+            { name: 'oras-app', mountPath: '/app', readOnly: true },
+            { name: 'oras-data', mountPath: '/more' },
+          ],
+        },
+      ],
+      volumes: [{ name: 'oras-data' }, { name: 'oras-app' }],
+    })
+  })
+
+  test('an entry inside a writable one: the runtime makes the directory to mount it on', () => {
+    const artifacts = `
+/app: {reference: ghcr.io/acme/app:v1, readOnly: false}
+/app/lib: ghcr.io/acme/lib:1
+`
+    const { pod, warnings } = composed({ artifacts })
+    expect(Reflect.get(pod['spec'] as object, 'volumes')).toHaveLength(2)
+    expect(warnings).toStrictEqual([])
+  })
+
   test('passes on what is wanted of an artifact, and how', () => {
     const artifacts = `
 /plugins:
@@ -376,6 +429,27 @@ describe('compose refuses', () => {
       'a mount like ours that is writable',
       { spec: mounts({ name: 'oras-app', mountPath: '/app' }) },
       `INVALID Invalid ${KEY}["/app"]: container "java" mounts volume "oras-app" at "/app" already; expected a free path`,
+    ],
+    [
+      'a mount like ours that is read-only, of a writable volume',
+      {
+        artifacts: '/app: {reference: ghcr.io/acme/app:v1, readOnly: false}',
+        spec: mounts(appMount),
+      },
+      `INVALID Invalid ${KEY}["/app"]: container "java" mounts volume "oras-app" at "/app" already; expected a free path`,
+    ],
+    [
+      'a writable volume in a user namespace',
+      {
+        artifacts: `${APP}\n/data: {reference: ghcr.io/acme/data:v1, readOnly: false}`,
+        spec: { hostUsers: false },
+      },
+      `INVALID Invalid ${KEY}["/data"]: "readOnly" is false, and the pod has "hostUsers: false"; a writable volume cannot be mounted in a user namespace: expected one of them only`,
+    ],
+    [
+      'a writable path inside a read-only entry',
+      { artifacts: `${APP}\n/app/lib: {reference: ghcr.io/acme/lib:1, readOnly: false}` },
+      `INVALID Invalid ${KEY}["/app/lib"]: "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
     ],
     [
       'the path of a block device',

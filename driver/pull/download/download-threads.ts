@@ -32,8 +32,8 @@ export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
 /** A thread costs 12 to 20 MB: not kept for long. */
 const DEFAULT_REST_MS = 30_000
 
-/** A thread brings this in a third of a second, where hashing is cheap; it takes half of that to start another one. */
-const WORTH_A_THREAD_BYTES = 256 * 1024 * 1024
+/** A thread brings this in two thirds of a second, where hashing is cheap; another one costs 60 to 160 ms of CPU and its memory. */
+const WORTH_A_THREAD_BYTES = 512 * 1024 * 1024
 
 /** One place of the pool. */
 interface Slot {

@@ -9,6 +9,7 @@ import type { Goal, Marks, WantedRoom } from './goals.ts'
 import { findInUse } from './in-use.ts'
 import { noRoom } from './no-room.ts'
 import { type EvictionPlan, type Item, planEviction } from './plan-eviction.ts'
+import { planPrune } from './plan-prune.ts'
 import { addSizes, hasRoom, keptFree, type Reserve, SMALL_SHARE } from './room.ts'
 
 /** What an admin says about the store's size. */
@@ -50,6 +51,17 @@ export interface Evictor extends AsyncDisposable {
   /** Evicts things that are too old to be of use, whatever room there is. */
   evictUnused(isUnused: (item: Item) => boolean): Promise<void>
 
+  /**
+   * Evicts, because an admin says so, everything that is not needed and was last used before a moment, in milliseconds since the epoch. The files are deleted
+   * in the background.
+   *
+   * @returns what is gone, or would be
+   */
+  prune(options: {
+    readonly usedBefore: number
+    readonly isDryRun: boolean
+  }): Promise<readonly Item[]>
+
   /** What the last eviction could not reach. */
   readonly unreachable: readonly Goal[]
 }
@@ -57,12 +69,14 @@ export interface Evictor extends AsyncDisposable {
 /** Told what was evicted. */
 export type OnEvicted = (item: Item, goal: EvictionReason) => void
 
-export type EvictionReason = Goal | 'age'
+export type EvictionReason = Goal | 'age' | 'admin'
 
 /** What something that is no pull may need: a lease, a record, a view's directories. */
 const RELIEF: Size = { bytes: 64 * 1024 ** 2, inodes: 5_000 }
 /** With each failure more, so that the kubelet's next tries get somewhere; inodes are the worse guess. */
 const GROWTH = { bytes: 2, inodes: 4 }
+/** How long the trash is emptied before anything else goes: a tree of gigabytes takes a second, one of a million files a minute. */
+const TRASH_PATIENCE_MS = 5_000
 /** How many pulls that failed are remembered. */
 const MAX_REMEMBERED = 1_000
 
@@ -168,8 +182,21 @@ export function createEvictor(options: {
     return usedBytes > limits.high || usedInodes > limits.high
   }
 
+  /** Deletes what is in the trash already: of what a failed pull left there nobody knows how large it is. */
+  const emptyTrash = (isEnough: () => boolean) => {
+    const { promise: impatient, resolve: lose } = Promise.withResolvers<void>()
+    const timer = setTimeout(lose, TRASH_PATIENCE_MS)
+    // It goes on; what is hostile is not waited for.
+    const emptied = store.trash.emptyNow(isEnough)
+    return rejectOnAbort(Promise.race([emptied, impatient]), signal).finally(() =>
+      clearTimeout(timer),
+    )
+  }
+
   const makeRoomInTurn = async (request: RoomRequest, likely: Size): Promise<void> => {
     const { certain } = request
+    const hasLikely = () => hasRoom(readSpace(), addSizes(likely, awaited('likely')), limits)
+    if (!hasLikely()) await emptyTrash(hasLikely)
     const found = await look()
     const pulled = [...reserved].reduce((sum, one) => sum + one.certain.bytes, 0)
     const planFor = (what: 'certain' | 'likely', minAgeMs: number) => {
@@ -264,6 +291,8 @@ export function createEvictor(options: {
       const isEnough = () => hasRoom(readSpace(), RELIEF, limits)
       if (isEnough()) return
       try {
+        await emptyTrash(isEnough)
+        if (isEnough()) return
         await inTurn(async () => {
           const free = addSizes(RELIEF, keptFree(readSpace(), limits))
           const { evict } = plan(await look(), { room: { free, added: 0 }, minAgeMs: 0 })
@@ -281,6 +310,15 @@ export function createEvictor(options: {
         const unused = items.filter((item) => !held.has(item.key) && isUnused(item))
         await evictAll(unused.map((item) => ({ item, goal: 'age' })))
         void store.trash.empty()
+      }),
+
+    prune: ({ usedBefore, isDryRun }) =>
+      inTurn(async () => {
+        const chosen = planPrune({ ...(await look()), usedBefore })
+        if (isDryRun) return chosen
+        const gone = await evictAll(chosen.map((item) => ({ item, goal: 'admin' })))
+        void store.trash.empty()
+        return chosen.filter(({ key }) => gone.has(key))
       }),
 
     get unreachable() {

@@ -42,8 +42,7 @@ export function planEviction(options: {
   readonly marks: Marks
   readonly room?: WantedRoom
 }): EvictionPlan {
-  const { now, items, marks } = options
-  const held = withTreesOfViews(options.held, items)
+  const { now, items, held, marks } = options
   const isFree = ({ key, usedMs }: Item) => usedMs <= now - marks.minAgeMs && !held.has(key)
   const shares = sharesOf(items, isFree)
   const goals = createGoals({ ...options, stored: sizeOf(items).bytes })
@@ -149,15 +148,6 @@ function sharesOf(items: readonly Item[], isFree: (item: Item) => boolean): Shar
   return { viewsOf, linked }
 }
 
-/** As long as a view is there, so are the files that it shares with its trees: evicting those would make no room. */
-function withTreesOfViews(held: ReadonlySet<string>, items: readonly Item[]): ReadonlySet<string> {
-  const all = new Set(held)
-  for (const { kind, key, uses } of items) {
-    if (kind === 'view' && held.has(key)) for (const tree of uses) all.add(tree)
-  }
-  return all
-}
-
 /** The order of eviction. */
 function* candidates(
   items: readonly Item[],
@@ -175,7 +165,7 @@ function* candidates(
     const views = item.kind === 'tree' ? viewsOf.get(item.key) : undefined
     if (views === undefined) shown.push({ item, usedMs: item.usedMs })
     else if (views.every(isFree)) {
-      // Whoever uses a view uses its trees.
+      // Whoever uses a view uses its trees; and as long as it is there, so are the files that it shares with them.
       shown.push({ item, usedMs: Math.max(item.usedMs, ...views.map(({ usedMs }) => usedMs)) })
     }
   }

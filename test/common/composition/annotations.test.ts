@@ -423,15 +423,6 @@ describe('parseAnnotations refuses', () => {
       at('', 'line 1, column 2', 'found the control or invisible character U+0000; not allowed'),
     ],
     [
-      'a writable volume',
-      '/app: {reference: ghcr.io/acme/app:v1, readOnly: false}',
-      at(
-        '["/app"].readOnly',
-        'line 1, column 50',
-        'writable volumes (readOnly: false) are not supported by this version yet',
-      ),
-    ],
-    [
       'a boolean in quotes',
       '/app: {reference: ghcr.io/acme/app:v1, readOnly: "true"}',
       at(

@@ -51,6 +51,7 @@ describe('encodeAttributes', () => {
         },
       ],
       subPaths: ['lib/app.jar', 'etc'],
+      writable: true,
       concurrency: 3,
       plainHttp: true,
       insecure: true,
@@ -67,6 +68,7 @@ describe('encodeAttributes', () => {
       'oras.artifact.modes': 'keep',
       'oras.options.pullpolicy': 'Never',
       'oras.options.subpaths': 'lib/app.jar,etc',
+      'oras.options.writable': 'true',
       'oras.options.concurrency': '3',
       'oras.options.plainhttp': 'true',
       'oras.options.insecure': 'true',
@@ -343,10 +345,12 @@ describe('decodeAttributes', () => {
     )
   })
 
-  test.each(['oras.options.writable'])('refuses %s of a later version', (key) => {
-    expect(thrownBy(() => decode({ [key]: 'x' }))).toBe(
-      `INVALID Volume attribute "${key}" is not supported by this version yet`,
-    )
+  test.each([
+    ['true', { ...PLAIN, writable: true }],
+    ['T', { ...PLAIN, writable: true }],
+    ['false', PLAIN],
+  ])('reads writable: %s', (text, volume) => {
+    expect(decode({ 'oras.options.writable': text })).toStrictEqual(volume)
   })
 
   test('reads back what encodeAttributes wrote, whatever it is', () => {
@@ -443,6 +447,7 @@ const volumes: fc.Arbitrary<VolumeSpec> = fc.record(
   {
     sources: fc.array(sources, { minLength: 1, maxLength: 3 }),
     subPaths: fc.array(subPaths, { maxLength: 5 }),
+    writable: fc.constant(true),
     concurrency: fc.integer({ min: 1, max: 1000 }),
     plainHttp: fc.boolean(),
     insecure: fc.boolean(),

@@ -5,7 +5,8 @@ import { digestOf } from '../../../common/oci/digest.ts'
 import { parseReference } from '../../../common/oci/reference.ts'
 import { ANYONE } from '../../../driver/store/access.ts'
 import type { Lease } from '../../../driver/store/leases.ts'
-import { STORE_FORMAT, type Store } from '../../../driver/store/store.ts'
+import type { Store } from '../../../driver/store/store.ts'
+import { STORE_FORMAT } from '../../../driver/store/store-format.ts'
 import { treeKey } from '../../../driver/store/trees.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { openTestStore } from './open-test-store.ts'
@@ -81,14 +82,35 @@ describe('opening', () => {
     })
   })
 
-  test('a store of a later format is left alone', async () => {
+  test('a store of a later format is left alone, but for leases of volumes that end: ours lies in it', async () => {
     await using directory = await temporaryDirectory()
     await writeFile(directory.file('format'), '2\n')
-    await expect(openTestStore(directory.path)).rejects.toMatchObject({
-      code: 'INVALID',
-      message: `Cannot use "${directory.path}" as the store: its format is 2 and this driver writes 1; choose another --store-directory, or remove this one when no pod of the node uses it`,
-    })
-    expect(await readdir(directory.path)).toEqual(['format', 'lock'])
+    await mkdir(directory.file('volumes'))
+    await writeFile(directory.file('volumes', 'csi-later.json'), '{"version":2}')
+    await using store = await openTestStore(directory.path)
+    expect(store.directory).toBe(directory.file('format-1'))
+    expect((await readdir(directory.path)).sort()).toEqual([
+      'format',
+      'format-1',
+      'lock',
+      'volumes',
+    ])
+    expect(await readFile(directory.file('format'), 'utf8')).toBe('2\n')
+    expect(await readFile(directory.file('format-1', 'format'), 'utf8')).toBe('1\n')
+    expect(store.otherLeases.length).toBe(1)
+    expect(await store.otherLeases[0]?.list()).toEqual({ leases: [], broken: ['csi-later.json'] })
+    await store.otherLeases[0]?.remove('csi-later')
+    expect(await readdir(directory.file('volumes'))).toEqual([])
+  })
+
+  test('after a rollback and back again: the store is where it was, and knows of what lies in it', async () => {
+    await using directory = await temporaryDirectory()
+    const first = await openTestStore(directory.path)
+    await first[Symbol.asyncDispose]()
+    await mkdir(directory.file('format-2', 'volumes'), { recursive: true })
+    await using store = await openTestStore(directory.path)
+    expect(store.directory).toBe(directory.path)
+    expect(await store.otherLeases[0]?.list()).toEqual({ leases: [], broken: [] })
   })
 
   test('an empty format file, as a power cut leaves it, does not keep the driver from starting', async () => {
@@ -104,6 +126,7 @@ describe('opening', () => {
     const first = await openTestStore(directory.path)
     const staging = await first.makeStaging()
     await writeFile(join(staging, 'half'), 'x')
+    await writeFile(directory.file('volumes', '.tmp-0123456789abcdef'), '{"vol')
     const young = await ingest(first, 'young')
     const old = await ingest(first, 'old')
     const longAgo = Date.now() / 1_000 - 25 * 60 * 60
@@ -113,6 +136,7 @@ describe('opening', () => {
     await again.trash.empty()
     expect(await readdir(directory.file('staging'))).toEqual([])
     expect(await readdir(directory.file('trash'))).toEqual([])
+    expect(await readdir(directory.file('volumes'))).toEqual([])
     expect(await readdir(again.ingestDirectory)).toEqual([
       young.slice(again.ingestDirectory.length + 1),
     ])

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { createTreeRemover } from '../../../driver/linux/remove-tree-thread.ts'
@@ -51,6 +51,40 @@ describe('a tree that a mount shows without any lease', () => {
       await detach(directory.file('target'))
     }
     expect(await store.trees.evict(key)).toBe(true)
+  })
+
+  test('as the lower directory of an overlay, and damaged, stays in the trash until that ends, for the next driver too', async (context) => {
+    skipUnless(context, why)
+    await using directory = await temporaryDirectory()
+    let key = ''
+    const mounted = async () => {
+      for (const name of ['target', 'upper', 'work']) await mkdir(directory.file(name))
+      const options = [
+        `lowerdir=${directory.file('store', 'trees', key, 'root')}`,
+        `upperdir=${directory.file('upper')}`,
+        `workdir=${directory.file('work')}`,
+      ].join(',')
+      await mount('-t', 'overlay', 'overlay', '-o', options, directory.file('target'))
+    }
+    const trashed = () => readdir(directory.file('store', 'trash'))
+    {
+      await using store = await openRealStore(directory)
+      key = await addTree(store, 'lower')
+      const bound = await addTree(store, 'bound')
+      await mounted()
+      expect(await store.trees.quarantine(key)).toBe(true)
+      expect(await store.trees.quarantine(bound)).toBe(true)
+      await store.trash.emptyNow(() => false)
+      expect(await trashed()).toEqual([expect.stringMatching(`^[0-9a-f]{24}.trees.${key}$`)])
+    }
+    {
+      await using store = await openRealStore(directory)
+      await store.trash.emptyNow(() => false)
+      expect(await readFile(directory.file('target', 'file'), 'utf8')).toMatch(/^lower/)
+      await detach(directory.file('target'))
+      await store.trash.emptyNow(() => false)
+      expect(await trashed()).toEqual([])
+    }
   })
 
   test('as the lower directory of an overlay, too, which is listed with the path it had', async (context) => {
@@ -114,13 +148,42 @@ describe('what is needed after all', () => {
     expect(await wordOf(store, key)).toBe('tree')
   })
 
+  test('is not missed by who looks for it meanwhile', async () => {
+    await using directory = await temporaryDirectory()
+    const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>()
+    await using store = await openStore({
+      ...{ directory: directory.file('store'), bootId: 'boot-1', log: silentLog() },
+      signal: new AbortController().signal,
+      async isMounted() {
+        ask()
+        await answered
+        return true
+      },
+      removeTree: async () => {},
+    })
+    const key = await addTree(store, 'tree')
+    const evicting = store.trees.evict(key)
+    await asked
+    expect(await readdir(directory.file('store', 'trees'))).toEqual([])
+    const found = wordOf(store, key)
+    // Had it not waited, it would have found nothing by now.
+    await readdir(directory.file('store', 'trees'))
+    answer()
+    expect(await evicting).toBe(false)
+    expect(await found).toBe('tree')
+  })
+
   test('is never deleted while that is being found out', async () => {
     await using directory = await temporaryDirectory()
-    await using trash = plainTrash(directory, async (path) => {
+    const isMounted = async (path: string) => {
       // Somebody empties the trash just now.
       if (!path.includes('/trash/')) await trash.emptyNow(() => false)
       return !path.includes('/trash/')
-    })
+    }
+    await using trash = plainTrash(directory, isMounted, (parent, name) =>
+      rm(`${parent}/${name}`, { recursive: true }),
+    )
     await mkdir(directory.file('tree'))
     await writeFile(directory.file('tree', 'file'), 'content')
     expect(await trash.takeUnless(directory.file('tree'), () => false)).toBe(false)
@@ -185,7 +248,7 @@ describe('room', () => {
 function plainTrash(
   directory: TemporaryDirectory,
   isMounted: (path: string) => Promise<boolean>,
-  removeTree = async () => {},
+  removeTree: (parent: string, name: string) => Promise<void> = async () => {},
 ): Trash {
   const trash = directory.file('trash')
   return createTrash({ directory: trash, log: silentLog(), isMounted, removeTree })

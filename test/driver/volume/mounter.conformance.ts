@@ -1,9 +1,9 @@
-import { mkdir, open, readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import type { Mounter } from '../../../driver/volume/mounter.ts'
 import { openSecondNamespace, readMounts, shareMount, whyNoMounts } from '../../support/mounts.ts'
 import { skipUnless } from '../../support/skip-unless.ts'
-import { temporaryDirectory } from '../../support/temporary-directory.ts'
+import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts'
 
 const why = await whyNoMounts()
 
@@ -30,6 +30,19 @@ export function describeMounter(
       ...{ mounter, source, target, directory },
       [Symbol.asyncDispose]: () => made.disposeAsync(),
     }
+  }
+
+  const layersOf = async ({
+    source,
+    directory,
+  }: {
+    readonly source: string
+    readonly directory: TemporaryDirectory
+  }) => {
+    const [upper, work] = [directory.file('upper'), directory.file('work')]
+    await mkdir(upper)
+    await mkdir(work)
+    return { lower: source, upper, work }
   }
 
   describe(name, () => {
@@ -93,6 +106,56 @@ export function describeMounter(
         code: 'UNAVAILABLE',
         message: `Cannot unmount "${set.target}": EBUSY: umount2 '${set.target}'`,
       })
+    })
+
+    test('a writable mount takes what is written away from what it shows; nosuid and nodev on the host too', async (context) => {
+      skipUnless(context, why)
+      await using set = await setUp()
+      await using host = await openSecondNamespace()
+      const layers = await layersOf(set)
+      await set.mounter.mountWritable(layers, set.target)
+      const [mount] = (await readMounts(host.pid)).filter(
+        ({ mountPoint }) => mountPoint === set.target,
+      )
+      expect(mount?.options.slice(0, 3)).toEqual(['rw', 'nosuid', 'nodev'])
+      await host.run('touch', `${set.target}/new`)
+      await writeFile(`${set.target}/file`, 'changed')
+      expect(await readFile(`${set.source}/file`, 'utf8')).toBe('content')
+      expect((await readdir(layers.upper)).sort()).toEqual(['file', 'new'])
+      expect(await set.mounter.mountsAt(set.target)).toMatchObject([
+        { overlay: { lower: layers.lower, upper: layers.upper } },
+      ])
+      await set.mounter.unmountAll(set.target)
+      expect(await set.mounter.mountsAt(set.target)).toEqual([])
+    })
+
+    test('a writable mount in use is UNAVAILABLE, and stays', async (context) => {
+      skipUnless(context, why)
+      await using set = await setUp()
+      await set.mounter.mountWritable(await layersOf(set), set.target)
+      await using _ = await open(`${set.target}/file`)
+      await expect(set.mounter.unmountAll(set.target)).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+        message: `Cannot unmount "${set.target}": EBUSY: umount2 '${set.target}'`,
+      })
+      expect((await set.mounter.mountsAt(set.target)).length).toBe(1)
+    })
+
+    test('directories that cannot be laid over each other are an error, and nothing is mounted', async (context) => {
+      skipUnless(context, why)
+      await using set = await setUp()
+      const layers = await layersOf(set)
+      for (const [wrong, fault] of [
+        [{ ...layers, lower: '/nonexistent' }, 'ENOENT: '],
+        [{ ...layers, upper: '/proc' }, 'EINVAL: '],
+        [{ ...layers, upper: `${layers.upper}:x` }, 'Cannot lay directory "'],
+      ] as const) {
+        await expect(set.mounter.mountWritable(wrong, set.target)).rejects.toMatchObject({
+          code: 'INTERNAL',
+          message: expect.stringMatching(`^Cannot mount at "${set.target}": ${fault}`),
+        })
+        expect(await set.mounter.mountsAt(set.target)).toEqual([])
+      }
     })
 
     test('a source that is not there is an error, and nothing is mounted', async (context) => {

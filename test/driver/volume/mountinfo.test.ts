@@ -28,6 +28,19 @@ test('a line becomes an entry, with and without optional fields', () => {
   ])
 })
 
+test('of an overlay, the directories it was mounted with', () => {
+  const text = [
+    '38 35 0:50 / /a rw,nosuid - overlay overlay rw,lowerdir=/l\\054x,upperdir=/u\\040v,workdir=/w,uuid=on',
+    '39 35 0:51 / /b ro - overlay overlay ro,lowerdir=/one:/two',
+    '40 35 0:52 / /c ro - overlay overlay',
+  ].join('\n')
+  expect(parseMountinfo(text).map(({ overlay }) => overlay)).toEqual([
+    { lower: '/l,x', upper: '/u v' },
+    { lower: '/one:/two', upper: '' },
+    { lower: '', upper: '' },
+  ])
+})
+
 test('space, tab, newline and backslash in names are decoded', () => {
   const line = '36 35 98:0 /a\\040b /c\\011d\\012e\\134f rw - ext4 /dev/x rw'
   expect(parseMountinfo(line)).toMatchObject([{ root: '/a b', mountPoint: '/c\td\ne\\f' }])

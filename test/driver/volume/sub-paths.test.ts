@@ -78,6 +78,22 @@ test.for(['out', 'out/passwd', 'etc', 'etc/passwd', 'within'])(
   },
 )
 
+test('in a writable volume one may be missing, and still not lead out or through a file', async () => {
+  await using fixture = await viewFixture()
+  const { root } = fixture.source(CONTENT)
+  checkSubPaths(root, ['nix', 'lib/new/deep', 'lib'], { mayLack: true })
+  const failure = (subPath: string) => {
+    try {
+      checkSubPaths(root, ['nix', subPath], { mayLack: true })
+    } catch (error) {
+      return failureText(error)
+    }
+    return 'nothing was thrown'
+  }
+  expect(failure('out/passwd')).toMatch(/^INVALID .* leaves the volume/)
+  expect(failure('README.md/x')).toMatch(/^NOT_FOUND .* is a file, not a directory$/)
+})
+
 test('each of several is looked at', async () => {
   await using fixture = await viewFixture()
   expect(failureOf(fixture.source(CONTENT).root, 'lib', 'empty', 'nix')).toMatch(
