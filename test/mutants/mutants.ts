@@ -1202,8 +1202,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'evicts the trees of a view that is held',
     file: 'driver/store/eviction/plan-eviction.ts',
-    text: 'else if (views.every(isFree)) {',
-    replacement: 'else {',
+    text: 'if (isFree(item) && views.every(isFree)) {',
+    replacement: 'if (isFree(item)) {',
     tests: PLAN_EVICTION,
   },
   {

@@ -44,49 +44,134 @@ export function planEviction(options: {
 }): EvictionPlan {
   const { now, items, held, marks } = options
   const isFree = ({ key, usedMs }: Item) => usedMs <= now - marks.minAgeMs && !held.has(key)
-  const shares = sharesOf(items, isFree)
   const goals = createGoals({ ...options, stored: sizeOf(items).bytes })
   const gone = new Set<Item>()
-
-  /** What goes together with an item: views with their tree, a blob with the last tree that has it. */
-  const groupOf = (item: Item): readonly Item[] => {
-    if (item.kind !== 'tree') return [item]
-    const views = shares.viewsOf.get(item.key)?.filter((view) => !gone.has(view)) ?? []
-    const group = [...views, item]
-    for (const digest of distinct(item.uses)) {
-      const shared = shares.linked.get(digest)
-      if (shared?.usersLeft === 1 && isFree(shared.blob)) group.push(shared.blob)
-    }
-    return group
-  }
-
-  /** What going brings nearer, if not at once: a blob that a younger tree has, too, goes only with both. */
-  const promiseOf = (item: Item, size: Size): Size => {
-    if (item.kind !== 'tree' || size.bytes > 0) return size
-    const isPromised = item.uses.some((digest) => shares.linked.get(digest)?.isStuck === false)
-    return isPromised ? { ...size, bytes: 1 } : size
-  }
-
   const evict: { item: Item; goal: Goal }[] = []
-  for (const item of candidates(items, shares, isFree)) {
+  for (const candidate of inOrder(findCandidates(items, isFree))) {
     if (goals.areMet()) break
-    if (gone.has(item)) continue
-    const group = groupOf(item)
+    if (gone.has(candidate.item)) continue
+    const group = groupOf(candidate, gone)
     const size = sizeOf(group)
-    const goal = goals.servedBy(promiseOf(item, size))
+    const goal = goals.servedBy(promiseOf(candidate, size))
     if (goal === undefined) continue
-    for (const one of group) {
-      gone.add(one)
-      evict.push({ item: one, goal })
+    for (const item of group) {
+      gone.add(item)
+      evict.push({ item, goal })
     }
     goals.take(size)
-    if (item.kind !== 'tree') continue
-    for (const digest of distinct(item.uses)) {
-      const shared = shares.linked.get(digest)
-      if (shared !== undefined) shared.usersLeft -= 1
-    }
+    for (const blob of candidate.linked) blob.usersLeft -= 1
   }
   return { evict, unreachable: goals.unreachable() }
+}
+
+/** Something that could go, and what it shares with others. */
+interface Candidate {
+  readonly item: Item
+  /** When it was used last, by itself or by what is made of it. */
+  readonly usedMs: number
+  /** Of a tree: those that are made of it. */
+  readonly views: readonly Item[]
+  /** Of a tree: the blobs that are its files. */
+  readonly linked: readonly LinkedBlob[]
+}
+
+/** A blob that is a file of trees. */
+interface LinkedBlob {
+  readonly item: Item
+  readonly isFree: boolean
+  /** How many trees have it that were not evicted. */
+  usersLeft: number
+  /** It cannot go, or one of its trees. */
+  isStuck: boolean
+}
+
+interface Candidates {
+  /** Blobs that no tree has as a file, and downloads that were given up. */
+  readonly idle: readonly Candidate[]
+  readonly shown: readonly Candidate[]
+}
+
+const NO_ITEMS: readonly Item[] = []
+const NO_BLOBS: readonly LinkedBlob[] = []
+
+function findCandidates(items: readonly Item[], isFree: (item: Item) => boolean): Candidates {
+  const idle: Candidate[] = []
+  const shown: Candidate[] = []
+  const viewsOf = new Map<string, Item[]>()
+  const linked = new Map<string, LinkedBlob>()
+  const alone = (item: Item): Candidate => {
+    const { usedMs } = item
+    return { item, usedMs, views: NO_ITEMS, linked: NO_BLOBS }
+  }
+  for (const item of items) {
+    switch (item.kind) {
+      case 'blob':
+        if (item.isLinked === true) {
+          const free = isFree(item)
+          linked.set(item.key, { item, isFree: free, usersLeft: 0, isStuck: !free })
+        } else if (isFree(item)) idle.push(alone(item))
+        break
+      case 'ingest':
+        if (isFree(item)) idle.push(alone(item))
+        break
+      case 'view':
+        for (const key of distinct(item.uses)) {
+          const found = viewsOf.get(key)
+          if (found === undefined) viewsOf.set(key, [item])
+          else found.push(item)
+        }
+        if (isFree(item)) shown.push(alone(item))
+        break
+      case 'tree':
+        break
+    }
+  }
+  for (const item of items) {
+    if (item.kind !== 'tree') continue
+    const views = viewsOf.get(item.key) ?? NO_ITEMS
+    const blobs = linkedBy(item, linked)
+    for (const blob of blobs) blob.usersLeft += 1
+    // As long as a view is there, so are the files that it shares with its trees.
+    if (isFree(item) && views.every(isFree)) {
+      // Whoever uses a view uses its trees.
+      const usedMs = views.reduce((last, view) => Math.max(last, view.usedMs), item.usedMs)
+      shown.push({ item, usedMs, views, linked: blobs })
+    } else for (const blob of blobs) blob.isStuck = true
+  }
+  return { idle, shown }
+}
+
+function linkedBy({ uses }: Item, linked: ReadonlyMap<string, LinkedBlob>): readonly LinkedBlob[] {
+  let blobs: LinkedBlob[] | undefined
+  for (const digest of distinct(uses)) {
+    const blob = linked.get(digest)
+    if (blob === undefined) continue
+    blobs ??= []
+    blobs.push(blob)
+  }
+  return blobs ?? NO_BLOBS
+}
+
+function* inOrder({ idle, shown }: Candidates): Generator<Candidate, void> {
+  yield* leastFirst(idle, (a, b) => a.usedMs - b.usedMs)
+  yield* leastFirst(shown, (a, b) => a.usedMs - b.usedMs || rank(a.item) - rank(b.item))
+}
+
+/** A view before its trees, where both were used last by the same volume. */
+function rank({ kind }: Item): number {
+  return kind === 'view' ? 0 : 1
+}
+
+/** What goes together: views with their tree, a blob with the last tree that has it. */
+function groupOf({ item, views, linked }: Candidate, gone: ReadonlySet<Item>): readonly Item[] {
+  const last = linked.filter(({ usersLeft, isFree }) => usersLeft === 1 && isFree)
+  return [...views.filter((view) => !gone.has(view)), item, ...last.map((blob) => blob.item)]
+}
+
+/** What going brings nearer, if not at once: a blob that a younger tree has, too, goes only with both. */
+function promiseOf({ linked }: Candidate, size: Size): Size {
+  const isPromised = size.bytes === 0 && linked.some(({ isStuck }) => !isStuck)
+  return isPromised ? { ...size, bytes: 1 } : size
 }
 
 /** Keys without repeats: a manifest may name a blob twice. */
@@ -105,76 +190,4 @@ function sizeOf(items: readonly Item[]): Size {
     inodes += item.inodes
   }
   return { bytes, inodes }
-}
-
-interface Shares {
-  readonly viewsOf: ReadonlyMap<string, readonly Item[]>
-  /** Blobs that are files of trees, by digest. */
-  readonly linked: ReadonlyMap<string, LinkedBlob>
-}
-
-interface LinkedBlob {
-  readonly blob: Item
-  /** How many trees have it that were not evicted. */
-  usersLeft: number
-  /** It cannot go, or one of its trees. */
-  isStuck: boolean
-}
-
-function sharesOf(items: readonly Item[], isFree: (item: Item) => boolean): Shares {
-  const viewsOf = new Map<string, Item[]>()
-  const linked = new Map<string, LinkedBlob>()
-  for (const item of items) {
-    if (item.kind === 'blob' && item.isLinked === true) {
-      linked.set(item.key, { blob: item, usersLeft: 0, isStuck: !isFree(item) })
-    } else if (item.kind === 'view') {
-      for (const key of distinct(item.uses)) {
-        const found = viewsOf.get(key)
-        if (found === undefined) viewsOf.set(key, [item])
-        else found.push(item)
-      }
-    }
-  }
-  for (const item of items) {
-    if (item.kind !== 'tree') continue
-    const isStuck = !isFree(item) || viewsOf.get(item.key)?.every(isFree) === false
-    for (const digest of distinct(item.uses)) {
-      const shared = linked.get(digest)
-      if (shared === undefined) continue
-      shared.usersLeft += 1
-      if (isStuck) shared.isStuck = true
-    }
-  }
-  return { viewsOf, linked }
-}
-
-/** The order of eviction. */
-function* candidates(
-  items: readonly Item[],
-  { viewsOf }: Shares,
-  isFree: (item: Item) => boolean,
-): Generator<Item, void> {
-  const idle: Item[] = []
-  const shown: { readonly item: Item; readonly usedMs: number }[] = []
-  for (const item of items) {
-    if (!isFree(item)) continue
-    if (item.kind === 'blob' || item.kind === 'ingest') {
-      if (item.isLinked !== true) idle.push(item)
-      continue
-    }
-    const views = item.kind === 'tree' ? viewsOf.get(item.key) : undefined
-    if (views === undefined) shown.push({ item, usedMs: item.usedMs })
-    else if (views.every(isFree)) {
-      // Whoever uses a view uses its trees; and as long as it is there, so are the files that it shares with them.
-      shown.push({ item, usedMs: Math.max(item.usedMs, ...views.map(({ usedMs }) => usedMs)) })
-    }
-  }
-  yield* leastFirst(idle, (a, b) => a.usedMs - b.usedMs)
-  const order = leastFirst(shown, (a, b) => a.usedMs - b.usedMs || rank(a.item) - rank(b.item))
-  for (const { item } of order) yield item
-}
-
-/** A view before its trees, where both were used last by the same volume. */
-function rank({ kind }: Item): number {
-  return kind === 'view' ? 0 : 1
 }
