@@ -45,40 +45,51 @@ export function planEviction(options: {
   const { now, items, held, marks } = options
   const isFree = ({ key, usedMs }: Item) => usedMs <= now - marks.minAgeMs && !held.has(key)
   const goals = createGoals({ ...options, stored: sizeOf(items).bytes })
+  const { idle, shown, viewsOf, linked } = findCandidates(items, isFree)
   const gone = new Set<Item>()
   const evict: { item: Item; goal: Goal }[] = []
-  for (const candidate of inOrder(findCandidates(items, isFree))) {
-    if (goals.areMet()) break
-    if (gone.has(candidate.item)) continue
-    const group = groupOf(candidate, gone)
+
+  /** What goes together: views with their tree, a blob with the last tree that has it. */
+  const groupOf = (item: Item, blobs: readonly LinkedBlob[]): readonly Item[] => {
+    const views = viewsOf.get(item.key)?.filter((view) => !gone.has(view)) ?? []
+    const last = blobs.filter((blob) => blob.usersLeft === 1 && isFree(blob.item))
+    return [...views, item, ...last.map((blob) => blob.item)]
+  }
+
+  /** Answers whether enough has gone. */
+  const consider = (item: Item): boolean => {
+    if (goals.areMet()) return true
+    if (gone.has(item)) return false
+    const blobs = item.kind === 'tree' ? linkedBy(item, linked) : []
+    const group = item.kind === 'tree' ? groupOf(item, blobs) : [item]
     const size = sizeOf(group)
-    const goal = goals.servedBy(promiseOf(candidate, size))
-    if (goal === undefined) continue
-    for (const item of group) {
-      gone.add(item)
-      evict.push({ item, goal })
+    // A blob that a younger tree has, too, goes only with both: that brings something nearer, if not at once.
+    const isPromised = size.bytes === 0 && blobs.some(({ isStuck }) => !isStuck)
+    const goal = goals.servedBy(isPromised ? { ...size, bytes: 1 } : size)
+    if (goal === undefined) return false
+    for (const one of group) {
+      gone.add(one)
+      evict.push({ item: one, goal })
     }
     goals.take(size)
-    for (const blob of candidate.linked) blob.usersLeft -= 1
+    for (const blob of blobs) blob.usersLeft -= 1
+    return false
   }
+  for (const { item } of leastFirst(idle, byUse)) if (consider(item)) break
+  for (const { item } of leastFirst(shown, byUse)) if (consider(item)) break
   return { evict, unreachable: goals.unreachable() }
 }
 
-/** Something that could go, and what it shares with others. */
+/** Something that could go. */
 interface Candidate {
   readonly item: Item
   /** When it was used last, by itself or by what is made of it. */
   readonly usedMs: number
-  /** Of a tree: those that are made of it. */
-  readonly views: readonly Item[]
-  /** Of a tree: the blobs that are its files. */
-  readonly linked: readonly LinkedBlob[]
 }
 
 /** A blob that is a file of trees. */
 interface LinkedBlob {
   readonly item: Item
-  readonly isFree: boolean
   /** How many trees have it that were not evicted. */
   usersLeft: number
   /** It cannot go, or one of its trees. */
@@ -89,30 +100,25 @@ interface Candidates {
   /** Blobs that no tree has as a file, and downloads that were given up. */
   readonly idle: readonly Candidate[]
   readonly shown: readonly Candidate[]
+  /** By the key of a tree, those that are made of it. */
+  readonly viewsOf: ReadonlyMap<string, readonly Item[]>
+  readonly linked: ReadonlyMap<string, LinkedBlob>
 }
-
-const NO_ITEMS: readonly Item[] = []
-const NO_BLOBS: readonly LinkedBlob[] = []
 
 function findCandidates(items: readonly Item[], isFree: (item: Item) => boolean): Candidates {
   const idle: Candidate[] = []
   const shown: Candidate[] = []
   const viewsOf = new Map<string, Item[]>()
   const linked = new Map<string, LinkedBlob>()
-  const alone = (item: Item): Candidate => {
-    const { usedMs } = item
-    return { item, usedMs, views: NO_ITEMS, linked: NO_BLOBS }
-  }
   for (const item of items) {
     switch (item.kind) {
       case 'blob':
         if (item.isLinked === true) {
-          const free = isFree(item)
-          linked.set(item.key, { item, isFree: free, usersLeft: 0, isStuck: !free })
-        } else if (isFree(item)) idle.push(alone(item))
+          linked.set(item.key, { item, usersLeft: 0, isStuck: !isFree(item) })
+        } else if (isFree(item)) idle.push({ item, usedMs: item.usedMs })
         break
       case 'ingest':
-        if (isFree(item)) idle.push(alone(item))
+        if (isFree(item)) idle.push({ item, usedMs: item.usedMs })
         break
       case 'view':
         for (const key of distinct(item.uses)) {
@@ -120,7 +126,7 @@ function findCandidates(items: readonly Item[], isFree: (item: Item) => boolean)
           if (found === undefined) viewsOf.set(key, [item])
           else found.push(item)
         }
-        if (isFree(item)) shown.push(alone(item))
+        if (isFree(item)) shown.push({ item, usedMs: item.usedMs })
         break
       case 'tree':
         break
@@ -128,58 +134,45 @@ function findCandidates(items: readonly Item[], isFree: (item: Item) => boolean)
   }
   for (const item of items) {
     if (item.kind !== 'tree') continue
-    const views = viewsOf.get(item.key) ?? NO_ITEMS
-    const blobs = linkedBy(item, linked)
-    for (const blob of blobs) blob.usersLeft += 1
+    const views = viewsOf.get(item.key) ?? []
     // As long as a view is there, so are the files that it shares with its trees.
-    if (isFree(item) && views.every(isFree)) {
-      // Whoever uses a view uses its trees.
-      const usedMs = views.reduce((last, view) => Math.max(last, view.usedMs), item.usedMs)
-      shown.push({ item, usedMs, views, linked: blobs })
-    } else for (const blob of blobs) blob.isStuck = true
+    const isStuck = !isFree(item) || !views.every(isFree)
+    for (const blob of linkedBy(item, linked)) {
+      blob.usersLeft += 1
+      if (isStuck) blob.isStuck = true
+    }
+    if (isStuck) continue
+    // Whoever uses a view uses its trees.
+    const usedMs = views.reduce((last, view) => Math.max(last, view.usedMs), item.usedMs)
+    shown.push({ item, usedMs })
   }
-  return { idle, shown }
+  return { idle, shown, viewsOf, linked }
 }
+
+const NO_BLOBS: readonly LinkedBlob[] = []
 
 function linkedBy({ uses }: Item, linked: ReadonlyMap<string, LinkedBlob>): readonly LinkedBlob[] {
-  let blobs: LinkedBlob[] | undefined
-  for (const digest of distinct(uses)) {
-    const blob = linked.get(digest)
-    if (blob === undefined) continue
-    blobs ??= []
-    blobs.push(blob)
+  const [only] = uses
+  if (only === undefined) return NO_BLOBS
+  if (uses.length === 1) {
+    const blob = linked.get(only)
+    return blob === undefined ? NO_BLOBS : [blob]
   }
-  return blobs ?? NO_BLOBS
-}
-
-function* inOrder({ idle, shown }: Candidates): Generator<Candidate, void> {
-  yield* leastFirst(idle, (a, b) => a.usedMs - b.usedMs)
-  yield* leastFirst(shown, (a, b) => a.usedMs - b.usedMs || rank(a.item) - rank(b.item))
+  return distinct(uses).flatMap((digest) => linked.get(digest) ?? [])
 }
 
 /** A view before its trees, where both were used last by the same volume. */
+function byUse(a: Candidate, b: Candidate): number {
+  return a.usedMs - b.usedMs || rank(a.item) - rank(b.item)
+}
+
 function rank({ kind }: Item): number {
   return kind === 'view' ? 0 : 1
 }
 
-/** What goes together: views with their tree, a blob with the last tree that has it. */
-function groupOf({ item, views, linked }: Candidate, gone: ReadonlySet<Item>): readonly Item[] {
-  const last = linked.filter(({ usersLeft, isFree }) => usersLeft === 1 && isFree)
-  return [...views.filter((view) => !gone.has(view)), item, ...last.map((blob) => blob.item)]
-}
-
-/** What going brings nearer, if not at once: a blob that a younger tree has, too, goes only with both. */
-function promiseOf({ linked }: Candidate, size: Size): Size {
-  const isPromised = size.bytes === 0 && linked.some(({ isStuck }) => !isStuck)
-  return isPromised ? { ...size, bytes: 1 } : size
-}
-
 /** Keys without repeats: a manifest may name a blob twice. */
 function distinct(keys: readonly string[]): readonly string[] {
-  const [first, second] = keys
-  // Most have one or two, and a set for each of ten thousand trees takes longer than all the rest.
-  const isPlain = keys.length < 2 || (keys.length === 2 && first !== second)
-  return isPlain ? keys : [...new Set(keys)]
+  return keys.length < 2 ? keys : [...new Set(keys)]
 }
 
 function sizeOf(items: readonly Item[]): Size {
