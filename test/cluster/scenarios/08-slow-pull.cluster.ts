@@ -13,7 +13,8 @@ import { openScenario } from '../support/scenario.ts'
 
 /** The kubelet waits two minutes for a volume to be published. */
 const KUBELET_WAITS_S = 120
-const SIZE = 8 * 1024 * 1024
+/** Too small for several connections, each of which the registry would slow down on its own. */
+const SIZE = 1536 * 1024
 
 test('a pull that takes longer than the kubelet waits ends in a running pod, downloaded once', async () => {
   await using registry = await startNodeRegistry('ghcr.io')
