@@ -41,7 +41,7 @@ test('a final error after ABORTED leaves no lease: no Unpublish will come', asyn
   await using driver = await node.startDriver()
   const request = await node.request('pod', `${registry.host}/acme/hello:v1`)
   using gate = registry.hold({ method: 'GET', path: BLOB })
-  await expect(driver.csi.nodePublishVolume(request, { deadlineMs: 700 })).rejects.toMatchObject({
+  await expect(driver.csi.nodePublishVolume(request, { deadlineMs: 5_000 })).rejects.toMatchObject({
     code: status.ABORTED,
   })
   await expect(driver.csi.nodePublishVolume({ ...request, secrets: BROKEN })).rejects.toMatchObject(
@@ -59,7 +59,7 @@ test('the same when an admin breaks the hosts file in between', async (context) 
   await using driver = await node.startDriver()
   const request = await node.request('pod', `${registry.host}/acme/hello:v1`)
   using gate = registry.hold({ method: 'GET', path: BLOB })
-  await expect(driver.csi.nodePublishVolume(request, { deadlineMs: 700 })).rejects.toMatchObject({
+  await expect(driver.csi.nodePublishVolume(request, { deadlineMs: 5_000 })).rejects.toMatchObject({
     code: status.ABORTED,
   })
   await node.configure(registry.host, 'server = [')

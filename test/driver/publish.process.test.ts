@@ -208,7 +208,7 @@ describe('a pull that takes longer than the call', () => {
     const request = await node.request('pod', `${registry.host}/acme/big:v1`)
     using gate = registry.hold({ method: 'GET', path: BLOB, afterBytes: 1024 * 1024 })
 
-    const failure = driver.csi.nodePublishVolume(request, { deadlineMs: 1_000 })
+    const failure = driver.csi.nodePublishVolume(request, { deadlineMs: 5_000 })
 
     await expect(failure).rejects.toMatchObject({
       code: status.ABORTED,
@@ -232,7 +232,9 @@ describe('a pull that takes longer than the call', () => {
     await using driver = await node.startDriver()
     const request = await node.request('pod', `${registry.host}/acme/hello:v1`)
     using gate = registry.hold({ method: 'GET', path: BLOB })
-    await expect(driver.csi.nodePublishVolume(request, { deadlineMs: 500 })).rejects.toMatchObject({
+    await expect(
+      driver.csi.nodePublishVolume(request, { deadlineMs: 5_000 }),
+    ).rejects.toMatchObject({
       code: status.ABORTED,
     })
     expect((await readdir(`${node.storeDirectory}/volumes`)).length).toBe(1)

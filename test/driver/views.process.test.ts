@@ -308,7 +308,7 @@ describe('what a failure looks like', () => {
     using gate = registry.hold({ method: 'GET', path: BLOB })
     const volume = await request(node, 'pod', [quick, ...slow])
     const [code, message] = await failureOf(
-      driver.csi.nodePublishVolume(volume, { deadlineMs: 1_000 }),
+      driver.csi.nodePublishVolume(volume, { deadlineMs: 5_000 }),
     )
     expect(code).toBe(status.ABORTED)
     expect(message).toBe(
