@@ -7,9 +7,9 @@ import { type ImageIndex, type ImageManifest, parseManifest } from '../common/oc
 import { formatPlatform, nodePlatform } from '../common/oci/platform.ts'
 import { formatReference } from '../common/oci/reference.ts'
 import { namingReference } from '../driver/pull/about-reference.ts'
-import { chooseManifest } from '../driver/pull/choose-manifest.ts'
-import { layout, layoutOptionsOf, needsView, type PlanStep } from '../driver/pull/layout.ts'
-import { type Flavour, titleOf } from '../driver/pull/layout-step.ts'
+import { layout, layoutOptionsOf, needsView, type PlanStep } from '../driver/pull/layout/layout.ts'
+import { type Flavour, titleOf } from '../driver/pull/layout/layout-step.ts'
+import { chooseManifest } from '../driver/pull/manifest/choose-manifest.ts'
 import { DEFAULT_PULL_LIMITS } from '../driver/pull/pull-limits.ts'
 
 /** What a pull would do, as `inspect --json` writes it. */

@@ -1,5 +1,5 @@
 import { DEFAULT_MANIFEST_LIMITS, type ManifestLimits } from '../../common/oci/manifest.ts'
-import { DEFAULT_TREE_LIMITS, type TreeLimits } from './tree-limits.ts'
+import { DEFAULT_TREE_LIMITS, type TreeLimits } from './tree/tree-limits.ts'
 
 /** What a pull may cost the node, whoever asks for it. */
 export interface PullLimits {

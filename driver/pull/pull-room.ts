@@ -4,7 +4,7 @@ import type { RoomRequest } from '../store/eviction/evictor.ts'
 import { ingestPath } from '../store/ingest-files.ts'
 import type { Store } from '../store/store.ts'
 import { bytesOnDisk } from './download/download-space.ts'
-import type { Plan } from './layout.ts'
+import type { Plan } from './layout/layout.ts'
 
 /** What an archive decompresses to for each of its bytes, where it is not known: programs and text are compressed to a third. */
 const EXPANSION = 3

@@ -22,13 +22,13 @@ import { createDownloadSpace } from './download/download-space.ts'
 import type { DownloadThreads } from './download/download-threads.ts'
 import { formatProgress } from './format-progress.ts'
 import { createJobs, type JobContext, type Progress } from './jobs.ts'
-import { type LayoutOptions, layout, layoutOptionsOf, type Plan } from './layout.ts'
+import { type LayoutOptions, layout, layoutOptionsOf, type Plan } from './layout/layout.ts'
+import { createResolver, type Resolved } from './manifest/resolver.ts'
 import { DEFAULT_PULL_LIMITS, type PullLimits } from './pull-limits.ts'
 import { roomOfPull } from './pull-room.ts'
-import { createResolver, type Resolved } from './resolver.ts'
+import type { TreeWorkers } from './tree/tree-workers.ts'
 import { treeIdentityOf } from './tree-identity.ts'
 import { pullTree } from './tree-pull.ts'
-import type { TreeWorkers } from './tree-workers.ts'
 
 /** Who asks for a tree, and until when. */
 export interface PullOptions {

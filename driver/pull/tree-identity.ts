@@ -1,6 +1,6 @@
 import type { TreeIdentity } from '../store/trees.ts'
-import { type LayoutOptions, layout } from './layout.ts'
-import type { Resolved } from './resolver.ts'
+import { type LayoutOptions, layout } from './layout/layout.ts'
+import type { Resolved } from './manifest/resolver.ts'
 
 /**
  * Tells which tree a source needs: by the layers that its selection comes to, not by its wording, so that equal trees are shared.

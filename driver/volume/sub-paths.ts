@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { CodedError, isSystemError } from '../../common/errors.ts'
 import { nearest } from '../../common/suggest.ts'
 import { close, listDirectory, openAt, openDirectory, openDirectoryAt } from '../linux/directory.ts'
-import { joinPath } from '../pull/tree-path.ts'
+import { joinPath } from '../pull/tree/tree-path.ts'
 
 /** Opens a place without any right to what is there. From <fcntl.h>, the same on x86_64 and arm64. */
 const O_PATH = 0o10000000

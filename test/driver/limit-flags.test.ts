@@ -3,7 +3,7 @@ import { parseFlags } from '../../common/flags.ts'
 import { MANIFEST_LIMIT_FLAGS } from '../../common/oci/manifest.ts'
 import { LIMIT_FLAGS, limitsOf } from '../../driver/limit-flags.ts'
 import { DEFAULT_PULL_LIMITS } from '../../driver/pull/pull-limits.ts'
-import { TREE_LIMIT_FLAGS } from '../../driver/pull/tree-limits.ts'
+import { TREE_LIMIT_FLAGS } from '../../driver/pull/tree/tree-limits.ts'
 import { thrownBy } from '../support/thrown.ts'
 
 function read(...argv: readonly string[]) {

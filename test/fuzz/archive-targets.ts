@@ -1,7 +1,7 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { decompress } from '../../driver/pull/tar/decompress.ts'
 import { createTarReader } from '../../driver/pull/tar/tar-reader.ts'
-import { DEFAULT_TREE_LIMITS } from '../../driver/pull/tree-limits.ts'
+import { DEFAULT_TREE_LIMITS } from '../../driver/pull/tree/tree-limits.ts'
 import { ARCHIVES, hostileArchive, repairChecksums } from './archives.ts'
 import type { FuzzTarget } from './fuzz-target.ts'
 import type { Random } from './random.ts'

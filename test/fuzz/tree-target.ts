@@ -9,9 +9,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { isSystemError } from '../../common/errors.ts'
-import type { Flavour } from '../../driver/pull/layout-step.ts'
-import { buildTree } from '../../driver/pull/tree-builder.ts'
-import { DEFAULT_TREE_LIMITS } from '../../driver/pull/tree-limits.ts'
+import type { Flavour } from '../../driver/pull/layout/layout-step.ts'
+import { buildTree } from '../../driver/pull/tree/tree-builder.ts'
+import { DEFAULT_TREE_LIMITS } from '../../driver/pull/tree/tree-limits.ts'
 import { ARCHIVES, hostileArchive, repairChecksums } from './archives.ts'
 import type { FuzzTarget } from './fuzz-target.ts'
 

@@ -9,18 +9,18 @@ const PUBLISH = ['test/driver/publish.process.test.ts']
 const MOUNTED_ALREADY = ['test/driver/mounted-already.process.test.ts']
 const RESTART = ['test/driver/restart.process.test.ts']
 const STORE = ['test/driver/store/store.test.ts']
-const CONTAINMENT = ['test/driver/pull/tree-containment.test.ts']
-const TREE_BUILDER = ['test/driver/pull/tree-builder.test.ts']
-const BLOB_READER = ['test/driver/pull/blob-reader.test.ts']
-const FOLLOW = ['test/driver/pull/follow.test.ts']
-const TREE_PATH = ['test/driver/pull/tree-path.test.ts']
+const CONTAINMENT = ['test/driver/pull/tree/tree-containment.test.ts']
+const TREE_BUILDER = ['test/driver/pull/tree/tree-builder.test.ts']
+const BLOB_READER = ['test/driver/pull/tree/blob-reader.test.ts']
+const FOLLOW = ['test/driver/pull/tree/follow.test.ts']
+const TREE_PATH = ['test/driver/pull/tree/tree-path.test.ts']
 const TAR_READER = ['test/driver/pull/tar/tar-reader.test.ts']
 const DECOMPRESS = ['test/driver/pull/tar/decompress.test.ts']
-const SPACE = ['test/driver/pull/space-watch.test.ts']
+const SPACE = ['test/driver/pull/tree/space-watch.test.ts']
 const RESOURCES = ['test/driver/pull/attacks/resources.process.test.ts']
 const MANIFEST = ['test/common/oci/manifest.test.ts']
 const JSON_TESTS = ['test/common/json.test.ts']
-const VIEW_BUILDER = ['test/driver/pull/view-builder.test.ts']
+const VIEW_BUILDER = ['test/driver/pull/view/view-builder.test.ts']
 const VIEWS = ['test/driver/views.process.test.ts']
 const SUB_PATHS = ['test/driver/volume/sub-paths.test.ts']
 const WRITABLE = ['test/driver/writable.process.test.ts']
@@ -31,8 +31,8 @@ const TRASH = ['test/driver/store/trash.test.ts']
 const REVIEW = ['test/webhook/review.test.ts']
 const COMPOSE_PROPERTY = ['test/webhook/compose.property.test.ts']
 const FILE_FILTER = ['test/common/composition/file-filter.test.ts']
-const SELECTION = ['test/driver/pull/layer-selection.test.ts']
-const RESOLVER = ['test/driver/pull/resolver.test.ts']
+const SELECTION = ['test/driver/pull/layout/layer-selection.test.ts']
+const RESOLVER = ['test/driver/pull/manifest/resolver.test.ts']
 const COMPOSE = ['test/webhook/compose.test.ts']
 const CERTIFICATE = ['test/webhook/certificate.test.ts']
 
@@ -155,35 +155,35 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'lets a symbolic link leave the artifact',
-    file: 'driver/pull/tree-symlinks.ts',
+    file: 'driver/pull/tree/tree-symlinks.ts',
     text: 'if (depth < 0) {',
     replacement: 'if (false) {',
     tests: CONTAINMENT,
   },
   {
     name: 'lets two symbolic links leave the artifact together',
-    file: 'driver/pull/tree-symlinks.ts',
+    file: 'driver/pull/tree/tree-symlinks.ts',
     text: "close(openDirectoryAt(root, `${parentPath(path) || '.'}/${upTo}`, 'beneath-links'))",
     replacement: '',
     tests: CONTAINMENT,
   },
   {
     name: 'takes ".." in a name',
-    file: 'driver/pull/tree-path.ts',
+    file: 'driver/pull/tree/tree-path.ts',
     text: "if (component === '..') return forbidden('has \"..\" in it')",
     replacement: '',
-    tests: ['test/driver/pull/tree-path.test.ts'],
+    tests: ['test/driver/pull/tree/tree-path.test.ts'],
   },
   {
     name: 'lets a compression bomb grow',
-    file: 'driver/pull/tree-budget.ts',
+    file: 'driver/pull/tree/tree-budget.ts',
     text: 'if (archiveBytes > byRatio) {',
     replacement: 'if (false) {',
     tests: TREE_BUILDER,
   },
   {
     name: 'does not count entries',
-    file: 'driver/pull/tree-budget.ts',
+    file: 'driver/pull/tree/tree-budget.ts',
     text: 'if (++entries > limits.entries) {',
     replacement: 'if (false) {',
     tests: CONTAINMENT,
@@ -205,35 +205,35 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes absolute names',
-    file: 'driver/pull/tree-path.ts',
+    file: 'driver/pull/tree/tree-path.ts',
     text: "if (name.startsWith('/')) return forbidden('is absolute; expected a relative path')",
     replacement: '',
     tests: TREE_PATH,
   },
   {
     name: 'takes control characters in names',
-    file: 'driver/pull/tree-path.ts',
+    file: 'driver/pull/tree/tree-path.ts',
     text: "if (CONTROL.test(name)) return forbidden('has a control character')",
     replacement: '',
     tests: TREE_PATH,
   },
   {
     name: 'takes names of any length',
-    file: 'driver/pull/tree-path.ts',
+    file: 'driver/pull/tree/tree-path.ts',
     text: 'if (name.length * 3 > limits.pathBytes && Buffer.byteLength(name) > limits.pathBytes) {',
     replacement: 'if (false) {',
     tests: TREE_PATH,
   },
   {
     name: 'takes components of any length',
-    file: 'driver/pull/tree-path.ts',
+    file: 'driver/pull/tree/tree-path.ts',
     text: 'if (component.length * 3 > MAX_NAME_BYTES && Buffer.byteLength(component) > MAX_NAME_BYTES) {',
     replacement: 'if (false) {',
     tests: TREE_PATH,
   },
   {
     name: 'takes names of any depth',
-    file: 'driver/pull/tree-path.ts',
+    file: 'driver/pull/tree/tree-path.ts',
     text: 'if (components.length > limits.depth) {',
     replacement: 'if (false) {',
     tests: TREE_PATH,
@@ -264,7 +264,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'makes symbolic links to absolute paths',
-    file: 'driver/pull/tree-symlinks.ts',
+    file: 'driver/pull/tree/tree-symlinks.ts',
     text: "if (target.startsWith('/')) {",
     replacement: 'if (false) {',
     tests: CONTAINMENT,
@@ -272,7 +272,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'makes symbolic links to names with a NUL',
-    file: 'driver/pull/tree-writer.ts',
+    file: 'driver/pull/tree/tree-writer.ts',
     text: 'const fault = targetFault(target) ??',
     replacement: 'const fault =',
     tests: CONTAINMENT,
@@ -280,7 +280,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'makes hard links to symbolic links',
-    file: 'driver/pull/tree-writer.ts',
+    file: 'driver/pull/tree/tree-writer.ts',
     text: "found?.isFile() === true || (this.#flavour === 'image' && found?.isSymbolicLink() === true)",
     replacement: 'found?.isFile() === true || found?.isSymbolicLink() === true',
     tests: CONTAINMENT,
@@ -296,7 +296,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'keeps setuid',
-    file: 'driver/pull/tree-mode.ts',
+    file: 'driver/pull/tree/tree-mode.ts',
     text: 'return mode & 0o777',
     replacement: 'return mode & 0o7777',
     tests: TREE_BUILDER,
@@ -390,7 +390,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'decompresses without end',
-    file: 'driver/pull/tree-budget.ts',
+    file: 'driver/pull/tree/tree-budget.ts',
     text: 'if (treeBytes > limits.decompressedBytes) {',
     replacement: 'if (false) {',
     tests: CONTAINMENT,
@@ -398,28 +398,28 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'fills the disk',
-    file: 'driver/pull/space-watch.ts',
+    file: 'driver/pull/tree/space-watch.ts',
     text: 'if (bytes - wanted < keptBytes) {',
     replacement: 'if (false) {',
     tests: SPACE,
   },
   {
     name: 'uses up the inodes',
-    file: 'driver/pull/space-watch.ts',
+    file: 'driver/pull/tree/space-watch.ts',
     text: 'if (inodes < keptInodes) {',
     replacement: 'if (false) {',
     tests: SPACE,
   },
   {
     name: 'looks at the disk only before it unpacks',
-    file: 'driver/pull/space-watch.ts',
+    file: 'driver/pull/tree/space-watch.ts',
     text: 'if (bytesLeft < 0 || entriesLeft < 0) expect(bytes)',
     replacement: '',
     tests: SPACE,
   },
   {
     name: 'unpacks without a look at the disk',
-    file: 'driver/pull/tree-budget.ts',
+    file: 'driver/pull/tree/tree-budget.ts',
     text: '          space.take(bytes, 0)\n',
     replacement: '',
     tests: RESOURCES,
@@ -442,7 +442,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'follows indexes into indexes without end',
-    file: 'driver/pull/choose-manifest.ts',
+    file: 'driver/pull/manifest/choose-manifest.ts',
     text: 'if (depth === maxIndexDepth) {',
     replacement: 'if (false) {',
     tests: RESOURCES,
@@ -716,7 +716,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'asks the registry for what the node has',
-    file: 'driver/pull/resolver.ts',
+    file: 'driver/pull/manifest/resolver.ts',
     text: "if (known !== undefined && (policy !== 'Always' || reference.digest !== undefined)) {",
     replacement: 'if (false) {',
     tests: PUBLISH,
@@ -724,7 +724,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'never asks the registry again',
-    file: 'driver/pull/resolver.ts',
+    file: 'driver/pull/manifest/resolver.ts',
     text: "(policy !== 'Always' || reference.digest !== undefined)",
     replacement: 'true',
     tests: PUBLISH,
@@ -732,7 +732,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'shows a cached artifact to a pod without its secret',
-    file: 'driver/pull/resolver.ts',
+    file: 'driver/pull/manifest/resolver.ts',
     text: 'if (!(await access.isProven(reference, digest, identities))) return undefined',
     replacement: '',
     tests: PUBLISH,
@@ -750,14 +750,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes an archive for whole before its digest is known to be right',
-    file: 'driver/pull/blob-reader.ts',
+    file: 'driver/pull/tree/blob-reader.ts',
     text: "} else if (state === 'complete') {",
     replacement: '} else if (bytes === size) {',
     tests: BLOB_READER,
   },
   {
     name: 'takes an archive for whole when its download was given up',
-    file: 'driver/pull/blob-reader.ts',
+    file: 'driver/pull/tree/blob-reader.ts',
     text: "if (state === 'failed') throw givenUp()",
     replacement: "if (state === 'failed') return",
     tests: BLOB_READER,
@@ -788,10 +788,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'lets registries that hang hold every thread',
-    file: 'driver/pull/tree-workers.ts',
+    file: 'driver/pull/tree/tree-workers.ts',
     text: 'if (freePlaces < 1) return undefined',
     replacement: '',
-    tests: ['test/driver/pull/tree-workers.test.ts'],
+    tests: ['test/driver/pull/tree/tree-workers.test.ts'],
     only: 'places for jobs',
   },
   {
@@ -803,10 +803,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'parses manifests of megabytes on the main thread',
-    file: 'driver/pull/manifest-parser.ts',
+    file: 'driver/pull/manifest/manifest-parser.ts',
     text: 'bytes.length <= inlineBytes',
     replacement: 'true',
-    tests: ['test/driver/pull/manifest-parser.test.ts'],
+    tests: ['test/driver/pull/manifest/manifest-parser.test.ts'],
   },
   {
     name: "gives away blobs to whoever's registry lists them",
@@ -872,42 +872,42 @@ export const MUTANTS: readonly Mutant[] = [
   // Views.
   {
     name: 'keeps the earlier file where two sources have one',
-    file: 'driver/pull/view-writer.ts',
+    file: 'driver/pull/view/view-writer.ts',
     text: '    unlinkAt(to.fd, name)\n',
     replacement: '    return\n',
     tests: VIEW_BUILDER,
   },
   {
     name: "puts a file in the place of another source's directory",
-    file: 'driver/pull/view-writer.ts',
+    file: 'driver/pull/view/view-writer.ts',
     text: 'if (found?.isDirectory()) {',
     replacement: 'if (false) {',
     tests: VIEW_BUILDER,
   },
   {
     name: "merges a directory through another source's link",
-    file: 'driver/pull/view-directory.ts',
+    file: 'driver/pull/view/view-directory.ts',
     text: 'return { fd: openDirectoryAt(this.fd, name), isNew }',
     replacement: "return { fd: openDirectoryAt(this.fd, name, 'in-root'), isNew }",
     tests: VIEW_BUILDER,
   },
   {
     name: "lets one artifact's link lead another's out of the volume",
-    file: 'driver/pull/view-writer.ts',
+    file: 'driver/pull/view/view-writer.ts',
     text: 'if (leadsInside(source, own, target)) throw linkLeavesView(path, target, source)',
     replacement: '',
     tests: VIEW_BUILDER,
   },
   {
     name: 'judges a link by what a later source has put in its place',
-    file: 'driver/pull/view-writer.ts',
+    file: 'driver/pull/view/view-writer.ts',
     text: '    this.#linksToCheck.delete(path)\n',
     replacement: '',
     tests: VIEW_BUILDER,
   },
   {
     name: 'takes a link too long for one call for one that leads nowhere',
-    file: 'driver/pull/tree-symlinks.ts',
+    file: 'driver/pull/tree/tree-symlinks.ts',
     text: "if (isSystemError(error, 'EXDEV', 'ENAMETOOLONG')) return 'outside'",
     replacement:
       "if (isSystemError(error, 'EXDEV')) return 'outside'\n    if (isSystemError(error, 'ENAMETOOLONG')) return 'nowhere'",
@@ -922,30 +922,30 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'places a source above the volume',
-    file: 'driver/pull/view-builder.ts',
+    file: 'driver/pull/view/view-builder.ts',
     text: "const clean = source.path === undefined ? '' : readTreePath(source.path)",
     replacement: "const clean = source.path ?? ''",
     tests: VIEW_BUILDER,
   },
   {
     name: 'shows an empty volume when the globs match nothing',
-    file: 'driver/pull/view-builder.ts',
+    file: 'driver/pull/view/view-builder.ts',
     text: 'if (placed === 0 && source.files !== undefined) {',
     replacement: 'if (false) {',
     tests: VIEW_BUILDER,
   },
   {
     name: 'links any number of entries',
-    file: 'driver/pull/view-builder.ts',
+    file: 'driver/pull/view/view-builder.ts',
     text: 'if (entries > limits.entries) {',
     replacement: 'if (false) {',
     tests: VIEW_BUILDER,
   },
   {
     name: 'copies what it could link',
-    file: 'driver/pull/view-writer.ts',
-    text: "import { placeLink } from './tree-blob.ts'",
-    replacement: "import { placeCopy as placeLink } from './tree-blob.ts'",
+    file: 'driver/pull/view/view-writer.ts',
+    text: "import { placeLink } from '../tree/tree-blob.ts'",
+    replacement: "import { placeCopy as placeLink } from '../tree/tree-blob.ts'",
     tests: VIEW_BUILDER,
   },
   {
@@ -1101,21 +1101,21 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes layers that have one of several annotations',
-    file: 'driver/pull/layer-selection.ts',
+    file: 'driver/pull/layout/layer-selection.ts',
     text: 'wanted.every(([key, globs]) => {',
     replacement: 'wanted.some(([key, globs]) => {',
     tests: SELECTION,
   },
   {
     name: 'downloads files that no glob takes',
-    file: 'driver/pull/layer-selection.ts',
+    file: 'driver/pull/layout/layer-selection.ts',
     text: "filter.selects(step.path, 'file') ? 'all' : 'none'",
     replacement: "'all'",
     tests: SELECTION,
   },
   {
     name: 'shows the whole of an archive of which files are selected',
-    file: 'driver/pull/layout.ts',
+    file: 'driver/pull/layout/layout.ts',
     text: 'path !== undefined || plan.steps.some(({ whole }) => !whole)',
     replacement: 'path !== undefined',
     tests: SELECTION,
@@ -1129,14 +1129,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'gives every pod the manifest for its node',
-    file: 'driver/pull/resolver.ts',
+    file: 'driver/pull/manifest/resolver.ts',
     text: '      platform,\n      maxIndexDepth,',
     replacement: '      platform: platform && nodePlatform,\n      maxIndexDepth,',
     tests: RESOLVER,
   },
   {
     name: 'never asks again for a platform that a tag has got since',
-    file: 'driver/pull/resolver.ts',
+    file: 'driver/pull/manifest/resolver.ts',
     text: "if (isCodedError(error, 'INVALID') && asked.pullPolicy !== 'Never') return undefined",
     replacement: '',
     tests: RESOLVER,

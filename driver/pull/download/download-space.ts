@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { CodedError, isSystemError } from '../../../common/errors.ts'
 import { type FreeSpace, readFreeSpace, tooFull } from '../../linux/free-space.ts'
 import { formatBytes } from '../format-progress.ts'
-import type { TreeLimits } from '../tree-limits.ts'
+import type { TreeLimits } from '../tree/tree-limits.ts'
 import { readBytes } from './byte-counter.ts'
 import type { RunningDownload } from './running-download.ts'
 

@@ -4,7 +4,7 @@ import { constants, createGunzip, createZstdDecompress } from 'node:zlib'
 import { CodedError, isSystemError } from '../../../common/errors.ts'
 import { limitHint } from '../../../common/limit-hint.ts'
 import { formatBytes } from '../format-progress.ts'
-import { TREE_LIMIT_FLAGS, type TreeLimits } from '../tree-limits.ts'
+import { TREE_LIMIT_FLAGS, type TreeLimits } from '../tree/tree-limits.ts'
 
 /** Twice as fast as Node's default of 16 KiB. */
 const CHUNK_BYTES = 256 * 1024

@@ -1,5 +1,5 @@
 import { CodedError } from '../../../common/errors.ts'
-import { lastName } from '../tree-path.ts'
+import { lastName } from '../tree/tree-path.ts'
 
 /** What a name in an image's layer means besides itself. */
 export type Whiteout =

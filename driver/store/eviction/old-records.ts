@@ -1,6 +1,6 @@
 import { isCodedError } from '../../../common/errors.ts'
 import type { Digest } from '../../../common/oci/digest.ts'
-import type { ManifestParser } from '../../pull/manifest-parser.ts'
+import type { ManifestParser } from '../../pull/manifest/manifest-parser.ts'
 import type { Store } from '../store.ts'
 
 /** Longer than most things that come back: a monthly job, a rollback. */

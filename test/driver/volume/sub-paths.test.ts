@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { checkSubPaths } from '../../../driver/volume/sub-paths.ts'
-import { failureText } from '../pull/tree-fixture.ts'
-import { type Content, viewFixture } from '../pull/view-fixture.ts'
+import { failureText } from '../pull/tree/tree-fixture.ts'
+import { type Content, viewFixture } from '../pull/view/view-fixture.ts'
 
 const CONTENT: Content = {
   'lib/app.jar': 'a',

@@ -16,7 +16,7 @@ import { artifact, type Built, load } from '../../../support/artifact.ts'
 import { startNode } from '../../../support/driver.ts'
 import { poll } from '../../../support/poll.ts'
 import { startRegistry, type TestRegistry } from '../../../support/registry.ts'
-import { treeOf } from '../tree-fixture.ts'
+import { treeOf } from '../tree/tree-fixture.ts'
 
 /** What an attack aims at: files that no artifact may change, read or link. */
 export interface Canary {

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CodedError } from '../../../../common/errors.ts'
 import { CHUNKS_IN_USE, decompress } from '../../../../driver/pull/tar/decompress.ts'
-import { DEFAULT_TREE_LIMITS } from '../../../../driver/pull/tree-limits.ts'
+import { DEFAULT_TREE_LIMITS } from '../../../../driver/pull/tree/tree-limits.ts'
 
 const text = Buffer.from('some text, some more text. '.repeat(2000))
 const half = text.length / 2
