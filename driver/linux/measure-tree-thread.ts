@@ -10,6 +10,8 @@ export interface TreeMeasured {
 
 /** Names of directories that are still to be looked at: 100 bytes each. */
 const MAX_HEAP_MIB = 256
+/** What a thread lets pile up before it looks for garbage; V8's own 16 to 32 MiB, times the threads, would be most of the driver's memory. */
+const YOUNG_HEAP_MIB = 4
 
 /**
  * Measures directories as `measureTree` does, one after the other on a thread of their own, slowly, so that the disk has time for pods.
@@ -29,7 +31,10 @@ export async function measureTrees(
     execArgv: [],
     // Node would warn at every descriptor that it did not open itself.
     trackUnmanagedFds: false,
-    resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
+    resourceLimits: {
+      maxOldGenerationSizeMb: MAX_HEAP_MIB,
+      maxYoungGenerationSizeMb: YOUNG_HEAP_MIB,
+    },
   })
   const stop = () => void worker.terminate()
   signal.addEventListener('abort', stop, { once: true })

@@ -30,6 +30,8 @@ export type RemovalReply =
 
 /** Needs little: names, not contents. */
 const MAX_HEAP_MIB = 64
+/** What a thread lets pile up before it looks for garbage; V8's own 16 to 32 MiB, times the threads, would be most of the driver's memory. */
+const YOUNG_HEAP_MIB = 4
 /** Starting a thread takes longer than removing a small tree, so one is kept while there is more. */
 const DEFAULT_IDLE_MS = 5_000
 
@@ -99,7 +101,10 @@ function startThread(): Worker {
     execArgv: [],
     // Node would warn at every descriptor that it did not open itself.
     trackUnmanagedFds: false,
-    resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
+    resourceLimits: {
+      maxOldGenerationSizeMb: MAX_HEAP_MIB,
+      maxYoungGenerationSizeMb: YOUNG_HEAP_MIB,
+    },
   })
   // Without work it has nobody to tell.
   worker.on('error', () => undefined)

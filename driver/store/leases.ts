@@ -80,14 +80,20 @@ export function createLeaseStore(
   const path = (volumeId: string) => join(directory, `${fileName(volumeId)}.json`)
   /** By file name. */
   const known = new Map<string, Lease>()
+  /** The files that are there, also those that do not parse; undefined until they were listed. Nobody else writes here: see store-lock.ts. */
+  let present: Set<string> | undefined
   /** Removed while somebody lists, who may have read them before. */
   const removed = new Set<string>()
   let listings = 0
   return {
-    get: (volumeId) => readSmallFile(path(volumeId), parseLease),
+    async get(volumeId) {
+      if (present?.has(`${fileName(volumeId)}.json`) === false) return { state: 'absent' }
+      return readSmallFile(path(volumeId), parseLease)
+    },
     async put(lease) {
       const name = `${fileName(lease.volumeId)}.json`
       removed.delete(name)
+      present?.add(name)
       // Before it is on disk: from here on eviction leaves alone what the volume is about to look for.
       known.set(name, lease)
       try {
@@ -107,6 +113,7 @@ export function createLeaseStore(
       if (lease !== undefined) await options.onRelease?.([...lease.trees, ...lease.views])
       await rm(path(volumeId), { force: true })
       known.delete(name)
+      present?.delete(name)
       if (listings > 0) removed.add(name)
     },
     holds(key) {
@@ -136,6 +143,7 @@ export function createLeaseStore(
           (name) => name.endsWith('.json') && !name.startsWith(TEMPORARY_PREFIX),
         )
         await Promise.all(names.map((name) => turns(read, name)))
+        present ??= new Set([...names.filter((name) => !removed.has(name)), ...known.keys()])
       } finally {
         listings -= 1
         if (listings === 0) removed.clear()

@@ -11,6 +11,7 @@ import {
   unmount,
   unmountInBackground,
 } from '../linux/mount.ts'
+import { lookAt, mountFlags } from '../linux/mount-root.ts'
 import type { Mounter, OverlayLayers } from './mounter.ts'
 import { type MountEntry, readMounts } from './mountinfo.ts'
 import { overlayOptions } from './overlay-options.ts'
@@ -59,6 +60,7 @@ export function createStagedMounter(stagingDirectory: string): Mounter & Disposa
 
 function createMounter(attach: (source: string, target: string) => void): Mounter {
   const mountsAt = async (target: string) => {
+    if (isMountedAt(target) === false) return []
     const path = await asMountinfoSays(target)
     return readMounts().filter((mount) => mount.mountPoint === path)
   }
@@ -120,7 +122,10 @@ function createMounter(attach: (source: string, target: string) => void): Mounte
       mount(
         target,
         () => attach(source, target),
-        () => checkMounted(target, READ_ONLY, () => undefined),
+        async () => {
+          if (showsReadOnly(source, target)) return
+          await checkMounted(target, READ_ONLY, () => undefined)
+        },
       ),
     mountWritable: (layers, target) =>
       mount(
@@ -130,6 +135,7 @@ function createMounter(attach: (source: string, target: string) => void): Mounte
       ),
     unmountAll,
     mountsAt,
+    isMounted: async (target) => isMountedAt(target) ?? (await mountsAt(target)).length > 0,
   }
 }
 
@@ -162,6 +168,33 @@ function layOverDurably(layers: OverlayLayers, target: string): void {
 function overlayFault({ lower, upper }: OverlayLayers, top: MountEntry): string | undefined {
   if (top.overlay?.lower === lower && top.overlay.upper === upper) return undefined
   return 'what was mounted is not what was meant'
+}
+
+/**
+ * Answers whether something is mounted at a path, as far as the path itself can tell. Mountinfo, which lists every mount of the node, is read only
+ * for what is mounted, or where this does not know.
+ */
+function isMountedAt(target: string): boolean | undefined {
+  try {
+    const found = lookAt(target)
+    return found === undefined ? false : found.isMountRoot
+  } catch (error) {
+    if (isSystemError(error)) return undefined
+    throw error
+  }
+}
+
+/** Answers whether a mount of `source` is seen at `target`, with all its protections. When not, mountinfo tells what is wrong. */
+function showsReadOnly(source: string, target: string): boolean {
+  try {
+    const shown = lookAt(target)
+    if (shown?.isMountRoot !== true || shown.identity !== lookAt(source)?.identity) return false
+    const flags = mountFlags(target)
+    return READ_ONLY.every((flag) => flags.includes(flag))
+  } catch (error) {
+    if (isSystemError(error)) return false
+    throw error
+  }
 }
 
 /** The kubelet's root is a symbolic link on some nodes; mountinfo has the path behind it. */

@@ -12,7 +12,8 @@ export interface OverlayLayers {
 /**
  * Makes and ends the mounts of volumes. Implementations share one conformance suite.
  *
- * What is mounted is known from mountinfo only: comparing device numbers does not show a bind mount of the same file system.
+ * What is mounted is known from mountinfo: comparing device numbers does not show a bind mount of the same file system. Whether anything is, the
+ * kernel says of the path itself (`STATX_ATTR_MOUNT_ROOT`), so that publishing costs as much on a node with thousands of mounts.
  */
 export interface Mounter {
   /**
@@ -37,6 +38,9 @@ export interface Mounter {
    * @throws UNAVAILABLE when a mount there is in use
    */
   unmountAll(target: string): Promise<void>
+
+  /** Answers whether anything is mounted at exactly `target`; costs the same however many mounts the node has. */
+  isMounted(target: string): Promise<boolean>
 
   /** Every mount at exactly `target`, bottom first. */
   mountsAt(target: string): Promise<readonly MountEntry[]>

@@ -115,7 +115,7 @@ export function createPublisher(options: {
     for (const leases of store.otherLeases) {
       const lease = await leases.get(id)
       if (lease.state !== 'ok' || lease.value.target !== target) continue
-      if (lease.value.mounted && (await mounter.mountsAt(target)).length > 0) return true
+      if (lease.value.mounted && (await mounter.isMounted(target))) return true
     }
     return false
   }
@@ -127,7 +127,7 @@ export function createPublisher(options: {
       const elsewhere =
         lease.state === 'ok' &&
         lease.value.target !== target &&
-        (await mounter.mountsAt(lease.value.target)).length > 0
+        (await mounter.isMounted(lease.value.target))
       if (elsewhere) continue
       if (leases === store.leases) await layers.discard(volumeId)
       await leases.remove(volumeId)
@@ -136,7 +136,7 @@ export function createPublisher(options: {
 
   /** To be called by who has the volume's lock. */
   const end = async (volumeId: string, target: string) => {
-    if ((await mounter.mountsAt(target)).length > 0) {
+    if (await mounter.isMounted(target)) {
       if (!isBelow(target, kubeletDirectory)) throw misplaced(target, kubeletDirectory)
       await mounter.unmountAll(target)
     }
@@ -219,7 +219,7 @@ export function createPublisher(options: {
           if (!before.value.mounted) await store.leases.put({ ...before.value, mounted: true })
           return
         }
-        const isMounted = (await mounter.mountsAt(before.value.target)).length > 0
+        const isMounted = await mounter.isMounted(before.value.target)
         if (isMounted && before.value.requestHash !== UNKNOWN_REQUEST) throw conflict(wanted)
       } else if (await isPublishedByOther(wanted)) {
         return

@@ -8,7 +8,7 @@ import type { Mounter } from './mounter.ts'
  */
 export async function recoverLeases(options: {
   readonly store: Pick<Store, 'leases' | 'otherLeases' | 'bootId'>
-  readonly mounter: Pick<Mounter, 'mountsAt'>
+  readonly mounter: Pick<Mounter, 'isMounted'>
   readonly log: Logger
 }): Promise<void> {
   const { store, mounter, log } = options
@@ -18,8 +18,7 @@ export async function recoverLeases(options: {
   for (const held of [store.leases, ...store.otherLeases]) {
     const { leases, broken } = await held.list()
     for (const lease of leases) {
-      const isStale =
-        lease.bootId !== store.bootId && (await mounter.mountsAt(lease.target)).length === 0
+      const isStale = lease.bootId !== store.bootId && !(await mounter.isMounted(lease.target))
       if (isStale) {
         await held.remove(lease.volumeId)
         dropped += 1

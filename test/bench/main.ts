@@ -8,6 +8,7 @@ import { type Benchmark, runAll, select } from './benchmark.ts'
 import { DRIVER } from './driver.ts'
 import { EVICTION } from './eviction.ts'
 import { openGround } from './ground.ts'
+import { imageEnvironment } from './image-environment.ts'
 import { describeMachine, formatMachine } from './machine.ts'
 import { FAR_AWAY_MATRIX } from './pull/far-away.ts'
 import { IDLE_MEMORY } from './pull/idle-memory.ts'
@@ -80,7 +81,7 @@ async function main(): Promise<void> {
   }
   await using cache = await temporaryDirectory()
   await using ground = await openGround(directory)
-  const env = { NODE_COMPILE_CACHE: cache.path }
+  const env = { ...imageEnvironment(), NODE_COMPILE_CACHE: cache.path }
   await fillCompileCache(env)
   const machine = await describeMachine(ground.path)
   const rows = await runAll(selected, { env, rounds, ground }, (benchmark, seconds) => {

@@ -17,6 +17,8 @@ const INLINE_BYTES = 256 * 1024
 
 /** 4 MiB of the smallest values there are take a quarter of this. */
 const MAX_HEAP_MIB = 256
+/** What a thread lets pile up before it looks for garbage; V8's own 16 to 32 MiB, times the threads, would be most of the driver's memory. */
+const YOUNG_HEAP_MIB = 4
 
 /**
  * Makes the parser of a driver: manifests of an ordinary size are parsed at once, big ones in a thread of their own, one at a time: there
@@ -38,7 +40,10 @@ async function parseInThread(data: ManifestWorkerData): Promise<ImageManifest | 
     name: 'oras-csi manifest',
     execArgv: [],
     workerData: data,
-    resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
+    resourceLimits: {
+      maxOldGenerationSizeMb: MAX_HEAP_MIB,
+      maxYoungGenerationSizeMb: YOUNG_HEAP_MIB,
+    },
   })
   const reply = await new Promise<ManifestReply>((resolve, reject) => {
     worker.once('message', resolve)

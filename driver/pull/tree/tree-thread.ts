@@ -31,6 +31,9 @@ export interface TreeThread extends PooledWorker {
 /** Descriptors are the lowest free numbers, so that one above this is as good as impossible. */
 const MAX_DESCRIPTORS = 65_536
 
+/** What a thread lets pile up before it looks for garbage; V8's own 16 to 32 MiB, times the threads, would be most of the driver's memory. */
+const YOUNG_HEAP_MIB = 4
+
 /** @param options.onDeath told when it ends by itself */
 export function startTreeThread(options: {
   readonly maxHeapMib: number
@@ -48,7 +51,10 @@ export function startTreeThread(options: {
     workerData: shared,
     // Node would warn at every descriptor that it did not open itself.
     trackUnmanagedFds: false,
-    resourceLimits: { maxOldGenerationSizeMb: options.maxHeapMib },
+    resourceLimits: {
+      maxOldGenerationSizeMb: options.maxHeapMib,
+      maxYoungGenerationSizeMb: YOUNG_HEAP_MIB,
+    },
   })
   let isAlive = true
   /** Why it is being ended. */
