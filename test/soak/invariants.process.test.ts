@@ -121,9 +121,14 @@ test('the soak test finds each of these faults', { timeout: 60_000 }, async (con
   skipUnless(context, why)
   await using ground = await startGround(FEW)
   const { registry, node } = ground
-  for (const [what, violation, makeFault] of FAULTS) {
+  const faults = [
+    ...FAULTS.map((fault) => ({ fault, isWritable: false })),
+    ...PRIVATE_FAULTS.map((fault) => ({ fault, isWritable: true })),
+  ]
+  for (const { fault, isWritable } of faults) {
+    const [what, violation, makeFault] = fault
     const pod = await makePod(
-      { slot: 0, sources: [{ artifact: FILES, by: 'tag', version: 0 }] },
+      { slot: 0, sources: [{ artifact: FILES, by: 'tag', version: 0 }], isWritable },
       {
         ...{ generation: ground.nextGeneration(), host: registry.host, artifacts: FEW },
         kubeletDir: node.kubeletDir,
@@ -142,6 +147,33 @@ test('the soak test finds each of these faults', { timeout: 60_000 }, async (con
     }
   }
 })
+
+const PRIVATE_FAULTS: readonly (readonly [what: string, violation: RegExp, fault: Fault])[] = [
+  [
+    'what another pod has written',
+    /^Shows what somebody else has written/,
+    async ({ target }) => {
+      await writeFile(`${target}/.written-by-the-pod`, 'somebody else')
+      return async () => undefined
+    },
+  ],
+  [
+    'a file that nobody has put there',
+    /^Shows what it should not/,
+    async ({ target }) => {
+      await writeFile(`${target}/d0/more`, '')
+      return async () => undefined
+    },
+  ],
+  [
+    'a private volume that cannot be written to',
+    /^Mounted ro,/,
+    async ({ target }) => {
+      await run('mount', ['-o', 'remount,bind,ro', target])
+      return async () => undefined
+    },
+  ],
+]
 
 test('a run that did nothing proves nothing', () => {
   const missing = missingIn({ tally: createTally() }, 120)

@@ -3,7 +3,7 @@ import { type Mount, readMounts } from '../support/mounts.ts'
 import { expectNothingLeft } from './calls.ts'
 import { type Ground, MAX_STORE_BYTES, pause, SLACK_BYTES, Violation } from './ground.ts'
 import { acceptedTexts, removePod, type SoakPod } from './pods.ts'
-import { shownText, writeError } from './shown-tree.ts'
+import { ownMark, shownText, writeError } from './shown-tree.ts'
 import { contentBytes, entriesIn } from './store-size.ts'
 
 /** How long the driver may take to do in the background what it must. */
@@ -69,26 +69,47 @@ function checkMount(
     throw new Violation(`Mounted ${shown.length} times: ${about(pod)}`)
   }
   const options = mount.options.slice(0, 3).join()
-  if (options !== 'ro,nosuid,nodev') throw new Violation(`Mounted ${options}: ${about(pod)}`)
-  // What was evicted is shown with its place in the trash.
-  if (!/\/(?:trees|views)\/[0-9a-f]{64}\/root$/.test(mount.root)) {
-    throw new Violation(`Shows "${mount.root}": ${about(pod)}`)
+  if (options !== `${pod.isWritable ? 'rw' : 'ro'},nosuid,nodev`) {
+    throw new Violation(`Mounted ${options}: ${about(pod)}`)
   }
-  pod.root ??= mount.root
-  if (pod.root !== mount.root) {
-    throw new Violation(`Shows "${mount.root}", and did show "${pod.root}": ${about(pod)}`)
+  const root = shownRoot(mount)
+  // What was evicted is shown with its place in the trash.
+  if (!/\/(?:trees|views)\/[0-9a-f]{64}\/root$/.test(root)) {
+    throw new Violation(`Shows "${root}": ${about(pod)}`)
+  }
+  pod.root ??= root
+  if (pod.root !== root) {
+    throw new Violation(`Shows "${root}", and did show "${pod.root}": ${about(pod)}`)
   }
   const { target_path } = pod.request
   const accepted = acceptedTexts(pod)
-  const text = shownText(target_path, hashes)
+  if (pod.isWritable) checkPrivate(pod, mount)
+  const text = shownText(target_path, hashes, pod.isWritable ? OWN_FILE : undefined)
   if (!accepted.has(text)) {
     throw new Violation(
       `Shows what it should not: ${about(pod)}\n${text}\n-- expected --\n${[...accepted].join('\n-- or --\n')}`,
     )
   }
-  const error = writeError(target_path)
+  const error = pod.isWritable ? 'EROFS' : writeError(target_path)
   if (error !== 'EROFS') throw new Violation(`Written to, ${error}: ${about(pod)}`)
+  if (pod.isWritable) tally.add('private volumes right')
   tally.add(pod.state === 'published' ? 'volumes right' : 'volumes right, unasked')
+}
+
+/** What a pod writes into its private volume. */
+const OWN_FILE = '.written-by-the-pod'
+
+/** The directory that is shown; of a private volume, the one that lies below what the pod writes. */
+function shownRoot({ type, root, superOptions }: Mount): string {
+  if (type !== 'overlay') return root
+  return superOptions.find((option) => option.startsWith('lowerdir='))?.slice(9) ?? ''
+}
+
+/** What a pod has written is there as long as the volume is, through every restart of the driver, and nobody else sees it. */
+function checkPrivate(pod: SoakPod, mount: Mount): void {
+  if (mount.type !== 'overlay') throw new Violation(`Writes into "${mount.root}": ${about(pod)}`)
+  const mark = ownMark(pod.request.target_path, OWN_FILE, pod.uid)
+  if (mark !== pod.uid) throw new Violation(`Shows what ${mark} has written: ${about(pod)}`)
 }
 
 interface LeaseFile {

@@ -17,8 +17,9 @@ export interface SoakPod {
   readonly uid: string
   readonly request: PublishRequest
   readonly sources: readonly WantedSource[]
+  readonly isWritable: boolean
   state: PodState
-  /** What mountinfo said of it first: it must stay so. */
+  /** What mountinfo said of it first, of an overlay its upper directory: it must stay so. */
   root: string | undefined
   /** What it may show, for so many versions. */
   accepted?: { readonly count: number; readonly texts: ReadonlySet<string> }
@@ -50,7 +51,7 @@ export function createTags(artifacts: readonly SoakArtifact[]): Tags {
 
 /** Makes the pod that a plan says, with its directories. Nobody is asked to publish it yet. */
 export async function makePod(
-  { slot, sources }: VolumePlan,
+  { slot, sources, isWritable = false }: VolumePlan,
   options: {
     readonly generation: number
     readonly host: string
@@ -70,10 +71,13 @@ export async function makePod(
     kubeletDir,
     pod: podOf(name, uid),
     volumeName: 'app',
-    attributes: attributesOf(wanted, host),
-    readOnly: true,
+    attributes: {
+      ...attributesOf(wanted, host),
+      ...(isWritable && { 'oras.options.writable': 'true' }),
+    },
+    readOnly: !isWritable,
   })
-  return { slot, uid, request, sources: wanted, state: 'unsure', root: undefined }
+  return { slot, uid, request, sources: wanted, isWritable, state: 'unsure', root: undefined }
 }
 
 function podOf(name: string, uid: string): KubeletPod {

@@ -18,6 +18,7 @@ const EXPECTED = [
   'tags moved',
   'abandoned pods ended',
   'volumes right',
+  'private volumes right',
   'store settled',
 ]
 
@@ -74,6 +75,7 @@ const OTHERS = [
   'requests to the registry',
   'volumes right',
   'volumes right, unasked',
+  'private volumes right',
   'files hashed',
   'store settled',
 ]

@@ -20,6 +20,8 @@ export interface SourcePlan {
 export interface VolumePlan {
   readonly slot: number
   readonly sources: readonly SourcePlan[]
+  /** A private copy that the pod writes into. */
+  readonly isWritable?: boolean
 }
 
 /** When the driver is killed while it publishes. */
@@ -170,7 +172,9 @@ function planVolume(random: Random, slot: number, artifacts: readonly SoakArtifa
   const sources = Array.from({ length: count }, (_, at) =>
     planSource(random, artifacts, { isBig: isBig && at === 0, isFirst: at === 0 }),
   )
-  return { slot, sources }
+  // Last: the artifacts that a seed gives stay the same.
+  const isWritable = random.integer(6) === 0
+  return { slot, sources, ...(isWritable && { isWritable }) }
 }
 
 /** Most artifacts are placed at the root, and taken whole. */
