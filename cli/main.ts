@@ -2,6 +2,7 @@
 import process from 'node:process'
 import { text as readAll } from 'node:stream/consumers'
 import { CodedError, toCodedError } from '../common/errors.ts'
+import { packageVersion } from '../common/package-version.ts'
 import { didYouMean } from '../common/suggest.ts'
 import type { Command, Io } from './command.ts'
 
@@ -26,6 +27,10 @@ process.exitCode = await main(process.argv.slice(2), {
 async function main([name, ...args]: readonly string[], io: Io): Promise<number> {
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     io.stdout(await usage())
+    return 0
+  }
+  if (name === '--version' || name === 'version') {
+    io.stdout(`${packageVersion(import.meta.dirname)}\n`)
     return 0
   }
   const load = COMMANDS.get(name)

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { DRIVER_NAME } from '../common/composition/composition.ts'
 import { durationMs, integer, intervalMs, listenAddress, text } from '../common/flags.ts'
+import { packageVersion } from '../common/package-version.ts'
 import { runService } from '../common/service.ts'
 import { socketPath } from './csi/socket-path.ts'
 import { type Driver, startDriver } from './driver.ts'
@@ -114,7 +114,7 @@ await runService({
     const plugin = join(kubeletDirectory, 'plugins', DRIVER_NAME)
     return startDriver(
       {
-        version: readVersion(),
+        version: packageVersion(import.meta.dirname),
         nodeId: values['node-id'],
         kubeletDirectory,
         csiSocket: socketPath(values['csi-endpoint'] || join(plugin, 'csi.sock')),
@@ -143,10 +143,3 @@ await runService({
     )
   },
 })
-
-function readVersion(): string {
-  const { version }: { version: string } = JSON.parse(
-    readFileSync(join(import.meta.dirname, '../package.json'), 'utf8'),
-  )
-  return version
-}

@@ -5,6 +5,7 @@ import { buildGo } from '../support/go-build.ts'
 const PACKAGES = {
   'oras-go': '.',
   'csi-sanity': 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity',
+  actionlint: 'github.com/rhysd/actionlint/cmd/actionlint',
 } as const
 
 /** A module beside this file. */
