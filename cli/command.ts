@@ -34,8 +34,8 @@ export function createCommand<const F extends FlagTable>(command: {
   /** The first line of the help text, e.g. `oras-csi preview -f FILE [--diff]`. */
   readonly usage: string
   readonly flags: F
-  /** How many arguments without a dash are wanted; default 0. */
-  readonly positionals?: number
+  /** How many arguments without a dash are wanted, `some` for one or more; default 0. */
+  readonly positionals?: number | 'some'
   readonly run: (values: FlagValues<F>, positionals: readonly string[], io: Io) => Promise<number>
 }): Command {
   const { summary, usage, flags, positionals = 0 } = command

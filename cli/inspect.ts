@@ -3,7 +3,8 @@ import { ARTIFACT_FLAGS, sourceOfFlags } from './artifact-flags.ts'
 import { createCommand } from './command.ts'
 import { inspectArtifact } from './inspection.ts'
 import { formatInspection } from './inspection-text.ts'
-import { openRegistries, REGISTRY_FLAGS, readKeyring } from './registry-access.ts'
+import { LAYOUT_FLAG, parseLayoutName } from './layout-name.ts'
+import { openLayouts, openRegistries, REGISTRY_FLAGS, readKeyring } from './registry-access.ts'
 
 /**
  * Prints what a pull with the same flags would do: what would land where, what is skipped and why, and how much is downloaded.
@@ -15,12 +16,16 @@ export const inspect = createCommand({
   flags: {
     ...ARTIFACT_FLAGS,
     json: { doc: 'as JSON', parse: bool },
+    ...LAYOUT_FLAG,
     ...REGISTRY_FLAGS,
   },
   positionals: 1,
   async run(values, [name = ''], io) {
-    const source = sourceOfFlags(name, values)
-    await using registries = openRegistries(values['hosts-directory'], io)
+    const layout = values['oci-layout'] ? parseLayoutName(name) : undefined
+    const source = sourceOfFlags(layout?.reference ?? name, values)
+    await using registries = layout
+      ? openLayouts(layout.root, io)
+      : openRegistries(values['hosts-directory'], io)
     const inspection = await inspectArtifact(source, registries, {
       keyring: await readKeyring(io),
       signal: io.interrupted,

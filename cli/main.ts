@@ -10,8 +10,10 @@ import type { Command, Io } from './command.ts'
 const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['cache', async () => (await import('./cache.ts')).cache],
   ['inspect', async () => (await import('./inspect.ts')).inspect],
+  ['policy', async () => (await import('./policy.ts')).policy],
   ['preview', async () => (await import('./preview.ts')).preview],
   ['pull', async () => (await import('./pull.ts')).pull],
+  ['registry', async () => (await import('./registry.ts')).registry],
 ])
 
 process.exitCode = await main(process.argv.slice(2), {

@@ -3,10 +3,10 @@ import { createLogger } from '../common/log.ts'
 import type { Keyring } from '../common/oci/credentials.ts'
 import { nodePlatform } from '../common/oci/platform.ts'
 import { formatReference } from '../common/oci/reference.ts'
-import type { RegistrySource } from '../common/oci/registry-source.ts'
 import { removeTreeInSlices } from '../driver/linux/remove-tree.ts'
 import { createDownloadThreads } from '../driver/pull/download/download-threads.ts'
 import type { Progress } from '../driver/pull/jobs.ts'
+import { createBlobDownloads } from '../driver/pull/oci-layout/blob-downloads.ts'
 import { DEFAULT_PULL_LIMITS } from '../driver/pull/pull-limits.ts'
 import { createPuller } from '../driver/pull/puller.ts'
 import { createTreeWorkers } from '../driver/pull/tree/tree-workers.ts'
@@ -15,6 +15,7 @@ import { isWholeTree, viewPartOf } from '../driver/pull/view/view-part.ts'
 import { openStore } from '../driver/store/store.ts'
 import type { TreeFacts } from '../driver/store/trees.ts'
 import type { ViewPart } from '../driver/store/views.ts'
+import type { Registries } from './registry-access.ts'
 
 /** What comes of a source: its tree, or a view of it. */
 export interface Content extends Pick<TreeFacts, 'manifest' | 'bytes' | 'inodes'> {
@@ -47,7 +48,7 @@ const MAX_DOWNLOADS = 3
  */
 export async function openPrivateStore(
   directory: string,
-  registries: RegistrySource,
+  registries: Registries,
   signal: AbortSignal,
 ): Promise<PrivateStore> {
   await using stack = new AsyncDisposableStack()
@@ -60,7 +61,12 @@ export async function openPrivateStore(
       removeTree: removeTreeInSlices,
     }),
   )
-  const downloadThreads = stack.use(createDownloadThreads({ source: registries, log }))
+  const downloadThreads = stack.use(
+    createBlobDownloads({
+      ...{ hosts: registries.hosts, layouts: registries.layoutDirectories },
+      threads: createDownloadThreads({ source: registries, log }),
+    }),
+  )
   const treeWorkers = stack.use(createTreeWorkers({ size: 1, followers: 1, log }))
   const puller = stack.use(
     createPuller({

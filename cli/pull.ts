@@ -3,10 +3,11 @@ import { dirname, join, resolve } from 'node:path'
 import { formatBytes } from '../driver/pull/format-progress.ts'
 import { ARTIFACT_FLAGS, sourceOfFlags } from './artifact-flags.ts'
 import { createCommand } from './command.ts'
+import { LAYOUT_FLAG, parseLayoutName } from './layout-name.ts'
 import { checkTarget, placeTree } from './new-directory.ts'
 import { openPrivateStore } from './private-store.ts'
 import { createProgressBar } from './progress-bar.ts'
-import { openRegistries, REGISTRY_FLAGS, readKeyring } from './registry-access.ts'
+import { openLayouts, openRegistries, REGISTRY_FLAGS, readKeyring } from './registry-access.ts'
 
 /**
  * Lays an artifact out in a new directory by the driver's own code: the same files, names and modes that a pod would see.
@@ -17,16 +18,19 @@ import { openRegistries, REGISTRY_FLAGS, readKeyring } from './registry-access.t
 export const pull = createCommand({
   summary: 'lay an artifact out in a directory as the driver would',
   usage: 'oras-csi pull REFERENCE DIRECTORY [FLAGS]',
-  flags: { ...ARTIFACT_FLAGS, ...REGISTRY_FLAGS },
+  flags: { ...ARTIFACT_FLAGS, ...LAYOUT_FLAG, ...REGISTRY_FLAGS },
   positionals: 2,
   async run(values, [name = '', directory = ''], io) {
-    const source = sourceOfFlags(name, values)
+    const layout = values['oci-layout'] ? parseLayoutName(name) : undefined
+    const source = sourceOfFlags(layout?.reference ?? name, values)
     const target = resolve(directory)
     await checkTarget(target)
     // Beside the target, so that the tree can be renamed into place.
     const work = await mkdtemp(join(dirname(target), '.oras-csi-'))
     try {
-      await using registries = openRegistries(values['hosts-directory'], io)
+      await using registries = layout
+        ? openLayouts(layout.root, io)
+        : openRegistries(values['hosts-directory'], io)
       await using store = await openPrivateStore(join(work, 'store'), registries, io.interrupted)
       const keyring = await readKeyring(io)
       const started = performance.now()

@@ -52,8 +52,8 @@ export function parseFlags<const F extends FlagTable>(options: {
   readonly flags: F
   readonly argv: readonly string[]
   readonly env: Readonly<Record<string, string | undefined>>
-  /** How many arguments without a dash are wanted; default 0. */
-  readonly positionals?: number
+  /** How many arguments without a dash are wanted, `some` for one or more; default 0. */
+  readonly positionals?: number | 'some'
 }): ParsedFlags<F> {
   const { flags, env } = options
   const names = Object.keys(flags)
@@ -94,10 +94,11 @@ export function parseFlags<const F extends FlagTable>(options: {
     given.set(token.name, [...(given.get(token.name) ?? []), token.value ?? 'true'])
   }
   const wanted = options.positionals ?? 0
-  if (positionals.length !== wanted) {
+  const isWanted = wanted === 'some' ? positionals.length > 0 : positionals.length === wanted
+  if (!isWanted) {
     throw new CodedError(
       'INVALID',
-      `Expected ${wanted} arguments, found ${positionals.length}; usage: ${options.usage}`,
+      `Expected ${wanted === 'some' ? 'at least 1' : wanted} arguments, found ${positionals.length}; usage: ${options.usage}`,
     )
   }
   const values: Record<string, unknown> = {}

@@ -6,6 +6,8 @@ export interface JsonLimits {
   readonly name: string
   /** `CORRUPT` for what a server sent, `INVALID` for what a person wrote. */
   readonly code: ErrorCode
+  /** Of what is no JSON at all, e.g. `UNAVAILABLE` for a file that may be half-written; default `code`. */
+  readonly unparsableCode?: ErrorCode
   readonly maxBytes: number
   /** Default 32. */
   readonly maxDepth?: number
@@ -37,7 +39,7 @@ const DEFAULT_MAX_VALUES = 200_000
  *
  * Two readers of a document with a key twice may see two meanings; `JSON.parse` keeps the last and says nothing.
  *
- * @throws `limits.code` naming the document and the fault, never quoting it
+ * @throws `limits.code`, or `limits.unparsableCode`, naming the document and the fault, never quoting it
  */
 export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonNode {
   const root: JsonNode = { path: limits.name, value: undefined, limits }
@@ -52,7 +54,7 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): JsonNode {
   } catch (error) {
     // The original quotes the document, which may hold a password: no cause, and its position only.
     const position = error instanceof Error && /at position (\d+)/.exec(error.message)?.[1]
-    throw jsonFault(root, position ? `not valid JSON at character ${position}` : 'not valid JSON')
+    throw unparsable(root, position ? `not valid JSON at character ${position}` : 'not valid JSON')
   }
   checkKeys(text, root)
   return { ...root, value }
@@ -168,8 +170,13 @@ function decodeUtf8(bytes: Uint8Array, root: JsonNode): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch (error) {
-    throw jsonFault(root, 'not valid UTF-8', { cause: error })
+    throw unparsable(root, 'not valid UTF-8', { cause: error })
   }
+}
+
+function unparsable(root: JsonNode, fault: string, options?: ErrorOptions): CodedError {
+  const { code, unparsableCode = code } = root.limits
+  return new CodedError(unparsableCode, `${root.path}: ${fault}`, options)
 }
 
 const QUOTE = 0x22
@@ -235,7 +242,10 @@ function checkKey(token: string, keys: Set<string> | undefined, root: JsonNode):
   if (typeof key !== 'string' || keys === undefined) return
   if (key === '__proto__') throw jsonFault(root, 'has a key "__proto__"')
   if (keys.has(key)) {
-    throw jsonFault(root, `has the key ${JSON.stringify(key.slice(0, 100))} twice in one object`)
+    // Somebody may have put "https://user:password@host" into a docker config.
+    const shown =
+      root.limits.secret && key.includes('@') ? '' : ` ${JSON.stringify(key.slice(0, 100))}`
+    throw jsonFault(root, `has the key${shown} twice in one object`)
   }
   keys.add(key)
 }

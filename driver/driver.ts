@@ -4,11 +4,16 @@ import type { CodedError } from '../common/errors.ts'
 import type { ListenAddress } from '../common/flags.ts'
 import { startHealthServer } from '../common/health-server.ts'
 import type { Logger } from '../common/log.ts'
+import type { Metrics } from '../common/metrics.ts'
 import { createHosts } from '../common/oci/hosts.ts'
 import { nodePlatform } from '../common/oci/platform.ts'
+import { readProxies } from '../common/oci/proxy.ts'
 import { createRegistrySource } from '../common/oci/registry-source.ts'
+import { startPolicyFile } from '../common/policy/policy-file.ts'
+import { addPolicyMetrics } from '../common/policy/policy-metrics.ts'
 import { startAdminServer } from './admin/admin-server.ts'
 import { storeAdmin } from './admin/store-admin.ts'
+import { type NodeCredentialConfig, openNodeKeyring } from './credentials/node-keyring.ts'
 import { identityService } from './csi/identity.ts'
 import { nodeService } from './csi/node.ts'
 import { registrationService } from './csi/registration.ts'
@@ -22,8 +27,11 @@ import { observePuller } from './metrics/observed-puller.ts'
 import { addProcessMetrics } from './metrics/process-metrics.ts'
 import { addStoreMetrics } from './metrics/store-metrics.ts'
 import { addWritableMetrics } from './metrics/writable-metrics.ts'
+import type { AccessRules } from './pull/access-rules.ts'
 import { type ConnectionLimits, createDownloadThreads } from './pull/download/download-threads.ts'
 import { createManifestParser } from './pull/manifest/manifest-parser.ts'
+import { createBlobDownloads } from './pull/oci-layout/blob-downloads.ts'
+import { createSeparateLayoutSource } from './pull/oci-layout/separate-layout-source.ts'
 import type { PullLimits } from './pull/pull-limits.ts'
 import { createPuller } from './pull/puller.ts'
 import { createTreeWorkers } from './pull/tree/tree-workers.ts'
@@ -32,6 +40,7 @@ import { createEvictor } from './store/eviction/evictor.ts'
 import type { Marks } from './store/eviction/goals.ts'
 import { startHousekeeping } from './store/eviction/housekeeping.ts'
 import { openStore, readBootId, type Store } from './store/store.ts'
+import { type AdminPolicy, createAdminPolicy, NO_POLICY } from './volume/admin-policy.ts'
 import { createCloneMounter, createStagedMounter } from './volume/linux-mounter.ts'
 import type { Mounter } from './volume/mounter.ts'
 import { createPodDirectories } from './volume/pod-directories.ts'
@@ -55,6 +64,14 @@ export interface DriverConfig {
   readonly storeDirectory: string
   /** containerd's host directories; need not exist. */
   readonly hostsDirectory: string
+  /** Registries that no hosts.toml names must be on the internet. */
+  readonly forbidPrivateNetworks: boolean
+  /** What pods may mount; absent: everything over TLS. */
+  readonly policyFile?: string
+  /** What is pulled with besides the volumes' own secrets. */
+  readonly nodeCredentials: NodeCredentialConfig
+  /** The environment of this process: proxies, and for the programs it starts. */
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly healthListen: ListenAddress
   readonly maxDownloads: number
   readonly downloadThreads: number
@@ -64,6 +81,8 @@ export interface DriverConfig {
   readonly pullLingerMs: number
   /** What a pull may cost. */
   readonly limits: PullLimits
+  /** How long what a registry said about access counts. */
+  readonly accessRules: AccessRules
   /** How much of the disk is kept for what no pod uses. */
   readonly eviction: { readonly marks: Marks; readonly intervalMs: number }
   /** What a pod should write in a volume, and how often that is looked at. */
@@ -98,6 +117,8 @@ export async function startDriver(
     onError: (error) => log.warn({ error }, 'cannot read a metric'),
   })
   stack.use(addProcessMetrics(metrics))
+  // Before anything else: where an admin wants a policy, nothing is served without one.
+  const adminPolicy = await openPolicy(config.policyFile, { stack, metrics, log })
 
   // Health first: a driver that waits for the store is alive, and says why it is not ready.
   const health = stack.use(
@@ -106,6 +127,9 @@ export async function startDriver(
       notReady: () => (state === 'ready' ? undefined : state),
       metrics,
     }),
+  )
+  const nodeKeyring = stack.use(
+    await openNodeKeyring(config.nodeCredentials, { log, env: config.env }),
   )
   const storeMounts = createStoreMounts(config.storeDirectory)
   const remover = stack.use(createTreeRemover())
@@ -140,21 +164,33 @@ export async function startDriver(
 
   const hosts = createHosts({
     directory: config.hostsDirectory,
+    forbidPrivateNetworks: config.forbidPrivateNetworks,
     warn: (message) => log.warn({ directory: config.hostsDirectory }, message),
   })
+  const layoutDirectories = stack.use(
+    createSeparateLayoutSource({
+      maxManifestBytes: config.limits.manifest.bytes,
+      deadlineMs: config.limits.stallMs,
+    }),
+  )
   const source = stack.use(
     createRegistrySource({
-      hosts,
+      ...{ hosts, layoutDirectories, log },
+      proxies: readProxies(config.env),
+      nodeKeyring,
       idleTimeoutMs: config.limits.stallMs,
       maxManifestBytes: config.limits.manifest.bytes,
     }),
   )
   const downloadThreads = stack.use(
-    createDownloadThreads({
-      ...{ source, log },
-      size: config.downloadThreads,
-      connections: config.connections,
-      idleTimeoutMs: config.limits.stallMs,
+    createBlobDownloads({
+      ...{ hosts, layouts: layoutDirectories },
+      threads: createDownloadThreads({
+        ...{ source, log },
+        size: config.downloadThreads,
+        connections: config.connections,
+        idleTimeoutMs: config.limits.stallMs,
+      }),
     }),
   )
   const treeWorkers = stack.use(createTreeWorkers({ size: config.treeWorkers, log }))
@@ -164,7 +200,11 @@ export async function startDriver(
       platform: nodePlatform(),
       maxDownloads: config.maxDownloads,
       lingerMs: config.pullLingerMs,
-      limits: config.limits,
+      ...{ limits: config.limits, accessRules: config.accessRules },
+      onOutage: (outage) => {
+        observer.outage()
+        log.warn(outage, 'the registry does not answer, showing what the tag last meant')
+      },
       ...{ evictor, observer },
     }),
   )
@@ -182,7 +222,7 @@ export async function startDriver(
   const volumes = createPublisher({
     ...{ store, viewMaker, mounter, layers, watch, log },
     puller: observePuller(puller, observer),
-    policy: createRegistryConsent(hosts),
+    ...{ adminPolicy, policy: createRegistryConsent(hosts) },
     kubeletDirectory: config.kubeletDirectory,
   })
   const publisher = observePublisher(volumes, {
@@ -266,4 +306,24 @@ export async function startDriver(
 async function buildMounter(store: Store, stack: AsyncDisposableStack): Promise<Mounter> {
   if (hasMountSetattr()) return createCloneMounter()
   return stack.use(createStagedMounter(await store.makeStaging()))
+}
+
+async function openPolicy(
+  path: string | undefined,
+  {
+    stack,
+    metrics,
+    log,
+  }: {
+    readonly stack: AsyncDisposableStack
+    readonly metrics: Metrics
+    readonly log: Logger
+  },
+): Promise<AdminPolicy> {
+  if (path === undefined) return NO_POLICY
+  const file = stack.use(await startPolicyFile({ path, log }))
+  return createAdminPolicy({
+    current: () => file.current.policy,
+    observer: addPolicyMetrics(metrics, file),
+  })
 }

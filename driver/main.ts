@@ -2,9 +2,19 @@ import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { DRIVER_NAME } from '../common/composition/composition.ts'
-import { durationMs, integer, intervalMs, listenAddress, text } from '../common/flags.ts'
+import {
+  bool,
+  durationMs,
+  integer,
+  intervalMs,
+  listenAddress,
+  optional,
+  text,
+} from '../common/flags.ts'
 import { packageVersion } from '../common/package-version.ts'
 import { runService } from '../common/service.ts'
+import { ACCESS_FLAGS, accessRulesOf } from './access-flags.ts'
+import { CREDENTIAL_FLAGS, nodeCredentialsOf } from './credential-flags.ts'
 import { socketPath } from './csi/socket-path.ts'
 import { type Driver, startDriver } from './driver.ts'
 import { EVICTION_FLAGS, marksOf } from './eviction-flags.ts'
@@ -43,6 +53,16 @@ const FLAGS = {
     doc: "registries' addresses and certificates: containerd's hosts.toml directories",
     default: '/etc/containerd/certs.d',
     parse: text,
+  },
+  'forbid-private-networks': {
+    doc: 'refuse registries at private addresses (10.0.0.0/8, ...) that no hosts.toml names; loopback, link-local and metadata addresses always are',
+    parse: bool,
+  },
+  'policy-file': {
+    value: 'FILE',
+    doc: 'what pods may mount, e.g. /etc/oras-csi/policy/policy.yaml; without one everything over TLS. Changes are taken up',
+    default: '',
+    parse: optional(text),
   },
   'health-listen': {
     value: '[HOST]:PORT',
@@ -99,8 +119,10 @@ const FLAGS = {
     default: '2m',
     parse: intervalMs,
   },
+  ...CREDENTIAL_FLAGS,
   ...WRITABLE_FLAGS,
   ...LIMIT_FLAGS,
+  ...ACCESS_FLAGS,
   ...EVICTION_FLAGS,
 } as const
 
@@ -121,6 +143,10 @@ await runService({
         registrationDirectory: join(kubeletDirectory, 'plugins_registry'),
         storeDirectory: values['store-directory'] || join(plugin, 'store'),
         hostsDirectory: values['hosts-directory'],
+        forbidPrivateNetworks: values['forbid-private-networks'],
+        ...(values['policy-file'] !== undefined && { policyFile: values['policy-file'] }),
+        nodeCredentials: nodeCredentialsOf(values),
+        env: process.env,
         healthListen: values['health-listen'],
         maxDownloads: values['max-downloads'],
         downloadThreads: values['download-threads'],
@@ -132,6 +158,7 @@ await runService({
         treeWorkers: values['tree-workers'],
         pullLingerMs: values['pull-linger'],
         limits: limitsOf(values),
+        accessRules: accessRulesOf(values),
         writable: {
           limitBytes: values['max-writable-bytes'],
           intervalMs: values['writable-interval'],

@@ -1,5 +1,5 @@
 import { CodedError } from '../common/errors.ts'
-import { isJsonObject, type JsonObject, objectAt, textAt } from './json.ts'
+import { isJsonObject, isTrueAt, type JsonObject, objectAt, textAt } from './json.ts'
 
 const API_VERSION = 'admission.k8s.io/v1'
 const KIND = 'AdmissionReview'
@@ -16,7 +16,12 @@ export interface AdmissionRequest {
   readonly kind: string
   /** The pod's may be empty in the object; this one is not. */
   readonly namespace?: string
+  /** Nothing is stored; `kubectl --dry-run=server`. */
+  readonly dryRun: boolean
+  /** As it shall be; empty for a deletion. */
   readonly object: JsonObject
+  /** As it is, for an update. */
+  readonly oldObject?: JsonObject
 }
 
 /**
@@ -35,12 +40,15 @@ export function readAdmissionReview(document: unknown): AdmissionRequest {
   const group = textAt(kind, 'group')
   const namespace = textAt(request, 'namespace')
   const subResource = textAt(request, 'subResource')
+  const oldObject = objectAt(request, 'oldObject')
   const name = `${textAt(kind, 'version') ?? '?'} ${textAt(kind, 'kind') ?? '?'}`
   return {
     uid,
     operation: textAt(request, 'operation') ?? '',
     kind: group === undefined ? name : `${group}/${name}`,
+    dryRun: isTrueAt(request, 'dryRun'),
     object: objectAt(request, 'object') ?? {},
+    ...(oldObject !== undefined && { oldObject }),
     ...(namespace !== undefined && { namespace }),
     ...(subResource !== undefined && { subResource }),
   }

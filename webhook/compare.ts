@@ -4,7 +4,7 @@ import { type JsonObject, objectAt } from './json.ts'
 /**
  * Writes what {@link compose} changed as a JSON Patch (RFC 6902); empty when nothing did.
  *
- * Only the parts that composing may change are looked at: annotations, volumes, and the mounts of containers.
+ * Only the parts that composing may change are looked at: annotations, volumes, and the mounts and variables of containers.
  *
  * @param after what `compose` made of `before`
  */
@@ -31,7 +31,12 @@ function composedParts(pod: JsonObject): JsonObject {
 function containerParts(spec: JsonObject, list: string): JsonObject {
   const containers = spec[list]
   if (!Array.isArray(containers)) return {}
-  return { [list]: containers.map((container: JsonObject) => pick(container, 'volumeMounts')) }
+  return {
+    [list]: containers.map((container: JsonObject) => ({
+      ...pick(container, 'volumeMounts'),
+      ...pick(container, 'env'),
+    })),
+  }
 }
 
 function pick(parent: JsonObject, key: string): JsonObject {

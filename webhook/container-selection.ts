@@ -1,37 +1,91 @@
-import { invalidAt } from '../common/composition/annotation-value.ts'
 import type { ContainerSelector, Entry } from '../common/composition/composition.ts'
-import { formatContainerSelector } from '../common/composition/container-selector.ts'
+import {
+  formatContainerSelector,
+  formatContainerSelectors,
+} from '../common/composition/container-selector.ts'
+import {
+  type FindingCollector,
+  invalidAt,
+  type Notice,
+  warningAt,
+} from '../common/composition/finding.ts'
 import { matchesStarGlob } from '../common/composition/star-glob.ts'
 import { didYouMean } from '../common/suggest.ts'
+import type { ComposeContext } from './compose.ts'
 import type { Container } from './pod.ts'
 
-/** Containers that meshes inject; an entry reaches them only when it names them. */
-export const MESH_SIDECARS: readonly string[] = ['istio-proxy', 'linkerd-proxy']
+/**
+ * Containers that meshes and their like inject: Istio, Linkerd, Kuma, Consul, Dapr, Knative, Vault. An entry reaches them only when it names
+ * them. Names that users give too (`envoy`) are not among them.
+ */
+export const INJECTED_SIDECARS: readonly string[] = [
+  'istio-proxy',
+  'linkerd-proxy',
+  'kuma-sidecar',
+  'consul-dataplane',
+  'daprd',
+  'queue-proxy',
+  'vault-agent',
+]
+
+/** The containers of a pod, by the selectors of entries. */
+export interface SelectedContainers {
+  /** Those that an entry is mounted in; empty when all of its selectors are optional, or one of them was refused. */
+  of(entry: Pick<Entry, 'place' | 'containers'>): ReadonlySet<Container>
+  readonly warnings: readonly Notice[]
+}
 
 /**
- * Finds the containers that an entry is mounted in, in the pod's order.
+ * Starts to select containers of one pod; entries with the same selectors are selected for once.
  *
- * @param sidecars regular containers that an entry without `containers` passes over
- * @returns empty only when every selector is optional (`name?`)
- * @throws INVALID when a selector matches nothing, listing the containers there are
+ * @param collector is told of selectors that match nothing, with the containers there are
  */
-export function selectContainers(
-  entry: Pick<Entry, 'place' | 'containers'>,
+export function createContainerSelection(
   containers: readonly Container[],
-  sidecars: readonly string[],
-): readonly Container[] {
-  if (entry.containers === undefined) return selectDefault(entry, containers, sidecars)
-  const selected = new Set<Container>()
-  for (const selector of entry.containers) {
-    const matching = containers.filter((container) => matches(selector, container))
-    if (matching.length === 0 && !selector.optional) throw missing(entry, selector, containers)
-    for (const container of matching) selected.add(container)
+  { sidecars = INJECTED_SIDECARS, origin = 'pod' }: Pick<ComposeContext, 'sidecars' | 'origin'>,
+  { attempt }: FindingCollector,
+): SelectedContainers {
+  const known = new Map<string | undefined, ReadonlySet<Container>>()
+  const warnings: Notice[] = []
+
+  function select({ place, containers: selectors }: Pick<Entry, 'place' | 'containers'>) {
+    if (selectors === undefined) {
+      const selected = new Set(attempt(() => selectDefault(place, containers, sidecars)))
+      known.set(undefined, selected)
+      return selected
+    }
+    const selected = new Set<Container>()
+    let complete = true
+    for (const selector of selectors) {
+      const matching = containers.filter((container) => matches(selector, container))
+      for (const container of matching) selected.add(container)
+      if (matching.length > 0 || selector.optional) continue
+      const at = selector.place ?? place
+      if (origin === 'template' && sidecars.includes(selector.pattern)) {
+        const text = `Container "${formatContainerSelector(selector)}" is not in the template: expected to be injected`
+        warnings.push(warningAt(at, text))
+        continue
+      }
+      complete = false
+      attempt(() => {
+        throw invalidAt(at, missing(selector, containers))
+      })
+    }
+    // An entry that writes the same wrong name is told of its own.
+    if (complete) known.set(formatContainerSelectors(selectors), selected)
+    return selected
   }
-  return containers.filter((container) => selected.has(container))
+
+  return {
+    warnings,
+    of(entry) {
+      return known.get(formatContainerSelectors(entry.containers)) ?? select(entry)
+    },
+  }
 }
 
 function selectDefault(
-  entry: Pick<Entry, 'place' | 'containers'>,
+  place: Entry['place'],
   containers: readonly Container[],
   sidecars: readonly string[],
 ): readonly Container[] {
@@ -40,7 +94,7 @@ function selectDefault(
   )
   if (selected.length > 0) return selected
   throw invalidAt(
-    { path: entry.place },
+    place,
     `no container to mount it in: this pod has ${listed(containers)}; expected "containers" to name one`,
   )
 }
@@ -50,20 +104,14 @@ function matches(selector: ContainerSelector, container: Container): boolean {
   return container.list === list && matchesStarGlob(selector.pattern, container.name)
 }
 
-function missing(
-  entry: Pick<Entry, 'place'>,
-  selector: ContainerSelector,
-  containers: readonly Container[],
-) {
+function missing(selector: ContainerSelector, containers: readonly Container[]): string {
   const text = formatContainerSelector(selector)
-  const hint = didYouMean(
-    text,
-    containers.map(({ label }) => label),
-  )
-  return invalidAt(
-    { path: entry.place },
-    `container "${text}" does not exist; this pod has ${listed(containers)}${hint}`,
-  )
+  const labels = containers.map(({ label }) => label)
+  const namesake = containers.find(({ name }) => name === selector.pattern)
+  const hint =
+    namesake === undefined ? didYouMean(text, labels) : `; did you mean "${namesake.label}"?`
+  const expected = `; expected one of them, or "${text}?" where it may be missing`
+  return `container "${text}" does not exist; this pod has ${listed(containers)}${hint || expected}`
 }
 
 function listed(containers: readonly Container[]): string {

@@ -1,5 +1,5 @@
 import process from 'node:process'
-import { durationMs, listenAddress, text } from '../common/flags.ts'
+import { durationMs, listenAddress, optional, text } from '../common/flags.ts'
 import { runService } from '../common/service.ts'
 import { startWebhook } from './webhook.ts'
 
@@ -12,7 +12,7 @@ const FLAGS = {
   },
   'health-listen': {
     value: '[HOST]:PORT',
-    doc: 'where /livez and /readyz are served, over plain HTTP',
+    doc: 'where /livez, /readyz and /metrics are served, over plain HTTP',
     default: ':9080',
     parse: listenAddress,
   },
@@ -21,6 +21,12 @@ const FLAGS = {
     doc: 'holds tls.crt and tls.key; changes are taken up while serving',
     default: '/etc/oras-csi/certificate',
     parse: text,
+  },
+  'policy-file': {
+    value: 'FILE',
+    doc: "what pods may mount: the driver's policy, e.g. /etc/oras-csi/policy/policy.yaml; without one everything. Changes are taken up",
+    default: '',
+    parse: optional(text),
   },
   'shutdown-grace': {
     value: 'DURATION',
@@ -40,6 +46,7 @@ await runService({
       healthListen: values['health-listen'],
       certificateDirectory: values['certificate-directory'],
       shutdownGraceMs: values['shutdown-grace'],
+      ...(values['policy-file'] !== undefined && { policyFile: values['policy-file'] }),
       log,
     }),
 })

@@ -1,6 +1,10 @@
-import { invalidAt } from '../common/composition/annotation-value.ts'
 import { isWithin } from '../common/composition/file-path.ts'
-import { warning } from '../common/composition/warning.ts'
+import {
+  type FindingCollector,
+  invalidAt,
+  type Notice,
+  warningAt,
+} from '../common/composition/finding.ts'
 import type { JsonObject } from './json.ts'
 import type { Placement } from './placement.ts'
 import type { Container, Mount } from './pod.ts'
@@ -25,34 +29,54 @@ export function mountJson({ volume, placement }: PlannedMount): JsonObject {
   }
 }
 
+/** A placement, and where it goes in this pod. */
+export interface WantedMount {
+  readonly placement: Placement
+  /** The name of its volume. */
+  readonly volume: string
+  readonly containers: ReadonlySet<Container>
+}
+
 /**
- * Plans the mounts of one container.
+ * Plans the mounts of a pod, container by container.
  *
- * @param wanted placements and the volume of each, in the order written
- * @throws INVALID when a path is taken, by another mount or by another entry, or lies inside another read-only entry's path
+ * @param wanted in the order written
+ * @param collector is told of paths that are taken, by another mount or by another entry, or lie inside another read-only entry's path
  */
 export function planMounts(
-  container: Container,
-  wanted: readonly { readonly placement: Placement; readonly volume: string }[],
+  containers: readonly Container[],
+  wanted: readonly WantedMount[],
+  { attempt }: FindingCollector,
 ): readonly PlannedMount[] {
-  for (const [index, { placement }] of wanted.entries()) {
-    for (const { placement: other } of wanted.slice(0, index)) {
-      checkApart(container, other, placement)
+  // Compared once, not for each container: a pod may have thousands.
+  const touching = wanted.flatMap((second, index) =>
+    wanted
+      .slice(0, index)
+      .filter((first) => touches(first.placement, second.placement))
+      .map((first) => [first, second] as const),
+  )
+  return containers.flatMap((container) => {
+    for (const [first, second] of touching) {
+      if (first.containers.has(container) && second.containers.has(container)) {
+        attempt(() => checkApart(container, first.placement, second.placement))
+      }
     }
-  }
-  return wanted.map(({ placement, volume }) => ({
-    container,
-    volume,
-    placement,
-    present: isPresent(container, placement, volume),
-  }))
+    return wanted
+      .filter((one) => one.containers.has(container))
+      .map(({ placement, volume }) => ({
+        container,
+        volume,
+        placement,
+        present: attempt(() => isPresent(container, placement, volume)) ?? false,
+      }))
+  })
 }
 
 /**
  * Tells of mounts that work only when a directory is there to mount them on: in a read-only one none can be made.
  */
-export function mountWarnings(mounts: readonly PlannedMount[]): readonly string[] {
-  return mounts.flatMap(({ container, placement: { mountPath, readOnly } }) => {
+export function mountWarnings(mounts: readonly PlannedMount[]): readonly Notice[] {
+  return mounts.flatMap(({ container, placement: { place, mountPath, readOnly } }) => {
     const others = container.mounts.filter((mount) => mount.mountPath !== mountPath)
     const inside = others
       .map((mount) => mount.mountPath)
@@ -66,16 +90,19 @@ export function mountWarnings(mounts: readonly PlannedMount[]): readonly string[
       ...around.map(
         (mount) => `${container.label}: volume "${mount.volume}" must hold "${mountPath}"`,
       ),
-    ].map((text) => warning(`${text}, where something is mounted`))
+    ].map((text) => warningAt(place, `${text}, where something is mounted`))
   })
 }
 
+function touches(one: Placement, other: Placement): boolean {
+  return isWithin(one.mountPath, other.mountPath) || isWithin(other.mountPath, one.mountPath)
+}
+
 function checkApart(container: Container, first: Placement, second: Placement): void {
-  const at = { path: second.place }
   if (first.mountPath === second.mountPath) {
     throw invalidAt(
-      at,
-      `"${second.mountPath}" of container "${container.label}" is that of ${first.place} already; artifacts at one mount path are one volume: expected the same "containers"`,
+      second.place,
+      `"${second.mountPath}" of container "${container.label}" is that of ${first.place.path} already; artifacts at one mount path are one volume: expected the same "containers"`,
     )
   }
   for (const [inner, outer] of [
@@ -84,8 +111,8 @@ function checkApart(container: Container, first: Placement, second: Placement): 
   ] as const) {
     if (!outer.readOnly || !isWithin(inner.mountPath, outer.mountPath)) continue
     throw invalidAt(
-      { path: inner.place },
-      `"${inner.mountPath}" lies inside "${outer.mountPath}" of ${outer.place}, which is read-only; expected a path outside it`,
+      inner.place,
+      `"${inner.mountPath}" lies inside "${outer.mountPath}" of ${outer.place.path}, which is read-only; expected a path outside it`,
     )
   }
 }
@@ -96,13 +123,13 @@ function isPresent(container: Container, placement: Placement, volume: string): 
   if (taken !== undefined) {
     if (isSame(taken, placement, volume)) return true
     throw invalidAt(
-      { path: place },
+      place,
       `container "${container.label}" mounts volume "${taken.volume}" at "${mountPath}" already; expected a free path`,
     )
   }
   if (container.otherPaths.includes(mountPath)) {
     throw invalidAt(
-      { path: place },
+      place,
       `container "${container.label}" uses "${mountPath}" for a block device or its termination message; expected a free path`,
     )
   }

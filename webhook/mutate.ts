@@ -1,14 +1,14 @@
-import { parseAnnotations } from '../common/composition/annotations.ts'
-import { type ComposedPod, type ComposeOptions, compose } from './compose.ts'
+import { type ComposeContext, type ComposedPod, compose } from './compose.ts'
 import type { JsonObject } from './json.ts'
-import { readAnnotations } from './pod.ts'
 
 /**
- * Makes of a pod what its annotations ask for: the whole of what the webhook does to a pod, and what `oras-csi preview`
- * shows.
+ * Composes a pod, for callers that go on with the composed pod only.
  *
- * @throws INVALID, CONFLICT when the pod must be denied
+ * @throws INVALID, CONFLICT when the pod must be denied; a `CompositionError` with everything that is wrong
+ * @see compose
  */
-export function mutate(pod: JsonObject, options: ComposeOptions = {}): ComposedPod {
-  return compose(pod, parseAnnotations(readAnnotations(pod)), options)
+export function mutate(pod: JsonObject, context: ComposeContext = {}): ComposedPod {
+  const verdict = compose(pod, context)
+  if (verdict.kind === 'denied') throw verdict.error
+  return verdict
 }

@@ -1,9 +1,9 @@
-import { isDeepStrictEqual } from 'node:util'
-import { invalidAt } from '../common/composition/annotation-value.ts'
 import { type Entry, type Source, sourceOf } from '../common/composition/composition.ts'
+import { formatContainerSelectors } from '../common/composition/container-selector.ts'
+import { invalidAt } from '../common/composition/finding.ts'
 
 /** What all entries at one mount path have in common, and what each of them contributes. */
-export interface Placement extends Omit<Entry, keyof Source> {
+export interface Placement extends Omit<Entry, keyof Source | 'env'> {
   /** In the order written: a later one's files replace an earlier one's. */
   readonly sources: readonly Source[]
 }
@@ -22,7 +22,8 @@ export function placeEntries(entries: readonly Entry[]): readonly Placement[] {
   for (const entry of entries) {
     const at = placements.findIndex(
       ({ mountPath, containers }) =>
-        mountPath === entry.mountPath && isDeepStrictEqual(containers, entry.containers),
+        mountPath === entry.mountPath &&
+        formatContainerSelectors(containers) === formatContainerSelectors(entry.containers),
     )
     const first = placements[at]
     if (first === undefined) placements.push(placementOf(entry))
@@ -62,7 +63,7 @@ function disagreement(
   const said = (value: string | boolean | undefined) =>
     value === undefined ? 'none' : JSON.stringify(value)
   return invalidAt(
-    { path: place },
-    `it shares "${mountPath}" with ${first.place}, and "${field}" is ${said(entry[field])} here and ${said(first[field])} there; artifacts at one mount path are one volume: expected the same`,
+    place,
+    `it shares "${mountPath}" with ${first.place.path}, and "${field}" is ${said(entry[field])} here and ${said(first[field])} there; artifacts at one mount path are one volume: expected the same`,
   )
 }

@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { ANNOTATION_PREFIX } from '../common/composition/composition.ts'
+import { faultAt } from '../common/composition/finding.ts'
 import { CodedError } from '../common/errors.ts'
 import { isJsonObject, isTrueAt, type JsonObject, objectAt, textAt } from './json.ts'
 
@@ -28,6 +29,10 @@ export interface Container {
   readonly mounts: readonly Mount[]
   /** Block devices, and the file for the termination message when it is not where it usually is. */
   readonly otherPaths: readonly string[]
+  /** e.g. `spec.containers[0]` */
+  readonly path: string
+  /** As it came. */
+  readonly json: JsonObject
 }
 
 /** What composing needs to know about a pod. */
@@ -37,7 +42,8 @@ export interface PodFacts {
   readonly volumes: readonly JsonObject[]
   /** Distinct names, in their order. */
   readonly imagePullSecrets: readonly string[]
-  readonly windows: boolean
+  /** What says that this is a Windows pod, e.g. `"spec.os.name" is "windows"`; absent: nothing. */
+  readonly windows?: string
   /** Runs in a user namespace. */
   readonly ownUsers: boolean
 }
@@ -53,7 +59,13 @@ export function readAnnotations(pod: JsonObject): Readonly<Record<string, string
   for (const [key, value] of Object.entries(annotations)) {
     if (typeof value === 'string') texts.push([key, value])
     else if (key.startsWith(ANNOTATION_PREFIX)) {
-      throw new CodedError('INVALID', `Invalid ${key}: found ${typeof value}; expected text`)
+      const problem = `found ${typeof value}; expected text`
+      throw faultAt(
+        'INVALID',
+        { path: key, annotation: key },
+        `Invalid ${key}: ${problem}`,
+        problem,
+      )
     }
   }
   return Object.fromEntries(texts)
@@ -75,11 +87,18 @@ export function readPod(pod: JsonObject): PodFacts {
     ),
     volumes: readObjects(spec, 'spec', 'volumes'),
     imagePullSecrets: [...new Set(secrets.filter((name) => name !== undefined))],
-    windows:
-      textAt(objectAt(spec, 'os'), 'name') === 'windows' ||
-      textAt(objectAt(spec, 'nodeSelector'), 'kubernetes.io/os') === 'windows',
+    ...windowsOf(spec),
     ownUsers: spec['hostUsers'] === false,
   }
+}
+
+function windowsOf(spec: JsonObject): Pick<PodFacts, 'windows'> {
+  if (textAt(objectAt(spec, 'os'), 'name') === 'windows') {
+    return { windows: '"spec.os.name" is "windows"' }
+  }
+  const label = 'kubernetes.io/os'
+  if (textAt(objectAt(spec, 'nodeSelector'), label) !== 'windows') return {}
+  return { windows: `"spec.nodeSelector" has "${label}: windows"` }
 }
 
 function readContainer(container: JsonObject, list: ContainerList, index: number): Container {
@@ -96,6 +115,8 @@ function readContainer(container: JsonObject, list: ContainerList, index: number
     label: list === 'initContainers' ? `init:${name}` : name,
     mounts: readObjects(container, path, 'volumeMounts').map(readMount),
     otherPaths: [...devices, termination].filter((one) => one !== undefined).map(withoutSlash),
+    path,
+    json: container,
   }
 }
 
@@ -110,7 +131,13 @@ function readMount(mount: JsonObject): Mount {
   }
 }
 
-function readObjects(parent: JsonObject, path: string, key: string): readonly JsonObject[] {
+/**
+ * Reads a list of objects; an absent one and null are empty.
+ *
+ * @param path of the parent, for the message
+ * @throws INVALID for anything else
+ */
+export function readObjects(parent: JsonObject, path: string, key: string): readonly JsonObject[] {
   const value = parent[key] ?? []
   if (Array.isArray(value) && value.every(isJsonObject)) return value
   throw new CodedError('INVALID', `Invalid pod: ${path}.${key} is not a list of objects`)

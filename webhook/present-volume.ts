@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ATTRIBUTES } from '../common/composition/attribute-name.ts'
 import { DRIVER_NAME } from '../common/composition/composition.ts'
-import { CodedError } from '../common/errors.ts'
+import { faultAt } from '../common/composition/finding.ts'
 import { type JsonObject, objectAt, textAt } from './json.ts'
 import { type PlannedVolume, volumeJson } from './volume-plan.ts'
 
@@ -26,9 +26,10 @@ export function compareVolume(
   if (planned.secretByDefault && isDeepStrictEqual(withoutSecret(present), withoutSecret(wanted))) {
     return 'replace'
   }
-  throw new CodedError(
+  throw faultAt(
     'CONFLICT',
-    `Cannot add volume "${planned.name}" for ${planned.place}: the pod has one of that name with other content: ${summary(present)}, not ${summary(wanted)}; expected "name" in the entry to name it otherwise`,
+    planned.place,
+    `Cannot add volume "${planned.name}" for ${planned.place.path}: the pod has one of that name with other content: ${summary(present)}, not ${summary(wanted)}; expected "name" in the entry to name it otherwise`,
   )
 }
 

@@ -1,11 +1,11 @@
 import { ANNOTATIONS, type Entry } from '../common/composition/composition.ts'
-import { warning } from '../common/composition/warning.ts'
+import { type Notice, warningAt } from '../common/composition/finding.ts'
 
 /** The secret of entries that name none. */
 export interface DefaultSecret {
   /** Absent: none. */
   readonly name?: string
-  readonly warnings: readonly string[]
+  readonly warnings: readonly Notice[]
 }
 
 /**
@@ -23,8 +23,8 @@ export function defaultPullSecret(
   }
   if (imagePullSecrets.length > 1) {
     const text = `Took none of ${imagePullSecrets.length} imagePullSecrets: name one in ${ANNOTATIONS.pullSecret} ("" for none)`
-    return { warnings: [warning(text)] }
+    return { warnings: [warningAt({}, text)] }
   }
   const text = `Took imagePullSecret "${first}" (else see ${ANNOTATIONS.pullSecret}); the pod waits while it is missing`
-  return { name: first, warnings: [warning(text)] }
+  return { name: first, warnings: [warningAt({}, text)] }
 }

@@ -1,9 +1,13 @@
-import { fastify } from 'fastify'
+import { once } from 'node:events'
+import { createServer } from 'node:https'
+import { promisify } from 'node:util'
+import { isSystemError } from '../common/errors.ts'
 import type { ListenAddress } from '../common/flags.ts'
 import { listenOn, portOf } from '../common/listening.ts'
 import type { Logger } from '../common/log.ts'
 import type { Certificate } from './certificate.ts'
-import type { Answer } from './review.ts'
+import { createRequestHandler, type Reviewers } from './request-handler.ts'
+import type { ServerObserver } from './webhook-metrics.ts'
 
 /** Serves admission reviews over TLS. */
 export interface AdmissionServer extends AsyncDisposable {
@@ -12,92 +16,109 @@ export interface AdmissionServer extends AsyncDisposable {
   useCertificate(certificate: Certificate): void
   /** From now on each answer closes its connection, so that clients go elsewhere; new ones are still served. */
   drain(): void
+  connections(): Promise<number>
 }
 
-// The API server keeps idle connections for about 90 s: who closes first must be the API server, or it sees random EOFs.
-const KEEP_ALIVE_TIMEOUT_MS = 120_000
-
-// A review is at most 3 MiB of pod, escaped; the API server's own limit for a request is 3 MiB.
-const BODY_LIMIT_BYTES = 8 * 1024 * 1024
-
-// The API server gives a review 5 s; this is for clients that send slowly to hold connections.
-const REQUEST_TIMEOUT_MS = 30_000
-
-/**
- * Starts to serve `POST /mutate`.
- *
- * Errors are answered as `{"message": ...}`, without a stack; the detail of a bug goes to the log. Disposing stops
- * listening, waits for running requests and closes idle connections.
- *
- * @param options.review answers a parsed body
- */
-export async function startAdmissionServer(options: {
+/** What is asked of a server. */
+export interface AdmissionServerOptions {
   readonly listen: ListenAddress
   readonly certificate: Certificate
-  readonly review: (document: unknown) => Answer
+  readonly reviewers: Reviewers
+  readonly observer: ServerObserver
   readonly log: Logger
-}): Promise<AdmissionServer> {
-  const { certificate, log } = options
+  readonly limits?: Partial<ServerLimits>
+}
+
+/** Against clients that hold connections, knowingly or not. */
+export interface ServerLimits {
+  /** The API server keeps idle connections for about 90 s: it must be the one that closes first, or it sees random EOFs. */
+  readonly keepAliveMs: number
+  /** For the TLS handshake, and again for the head of a request. */
+  readonly headMs: number
+  /** For a whole request, and for a client to read on; the API server gives a review 30 s at most. */
+  readonly requestMs: number
+  /** More are closed at once. Each takes some 50 KiB. */
+  readonly maxConnections: number
+  /** How long requests that run are waited for at the end. */
+  readonly closeMs: number
+}
+
+const LIMITS: ServerLimits = {
+  keepAliveMs: 120_000,
+  headMs: 10_000,
+  requestMs: 30_000,
+  maxConnections: 2_048,
+  closeMs: 10_000,
+}
+
+// TLS 1.2 is the least that Kubernetes itself accepts. The API server speaks HTTP/1.1 with webhooks, for the sake of balancing: no other protocol is offered.
+const TLS = { minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] } as const
+
+/**
+ * Starts to serve `POST` of reviews.
+ *
+ * Errors are answered as `{"message": ...}`, without a stack; the detail of a bug goes to the log. Disposing stops
+ * listening, waits for running requests, for so long, and closes all connections.
+ */
+export async function startAdmissionServer(
+  options: AdmissionServerOptions,
+): Promise<AdmissionServer> {
+  const { certificate, observer, log } = options
+  const limits = { ...LIMITS, ...options.limits }
   let draining = false
-  const app = fastify({
-    https: { cert: certificate.cert, key: certificate.key, minVersion: 'TLSv1.2' },
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    bodyLimit: BODY_LIMIT_BYTES,
-    return503OnClosing: false,
-    forceCloseConnections: 'idle',
-  })
-  // The parser that comes with fastify refuses bodies with a key "__proto__", which a volume attribute may have.
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
-    try {
-      done(null, JSON.parse(body.toString()))
-    } catch {
-      done(Object.assign(new Error('The body is not valid JSON'), { statusCode: 400 }))
-    }
-  })
-  app.addHook('onSend', async (_request, reply) => {
-    if (draining) reply.header('connection', 'close')
-  })
-  app.setNotFoundHandler((request, reply) =>
-    reply.code(404).send({ message: `No such path: ${request.method} ${pathOf(request.url)}` }),
+  const handle = createRequestHandler({ ...options, isDraining: () => draining })
+  const server = createServer(
+    {
+      ...{ cert: certificate.cert, key: certificate.key, ...TLS },
+      handshakeTimeout: limits.headMs,
+      headersTimeout: limits.headMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      connectionsCheckingInterval: Math.ceil(limits.headMs / 4),
+    },
+    (request, response) => void handle(request, response),
   )
-  app.setErrorHandler((error, _request, reply) => {
-    const status = statusOf(error)
-    if (status < 500) {
-      log.warn({ status, reason: messageOf(error) }, 'request refused')
-      return reply.code(status).send({ message: messageOf(error) })
-    }
-    log.error({ error, status }, 'request failed')
-    return reply.code(status).send({ message: 'Internal error: the log has the detail' })
+  server.timeout = limits.requestMs
+  server.maxConnections = limits.maxConnections
+  server.on('drop', () => observer.dropped())
+  const connections = promisify(server.getConnections.bind(server))
+  server.on('connection', () => {
+    // Rather lose those that wait for nothing than the next client.
+    void connections().then((count) => {
+      if (count > limits.maxConnections * 0.75) server.closeIdleConnections()
+    })
   })
-  app.post('/mutate', (request, reply) => {
-    const answer = options.review(request.body)
-    return reply.code(answer.status).send(answer.body)
+  server.on('clientError', (error, socket) => {
+    const status = CLIENT_ERRORS[isSystemError(error) ? (error.code ?? '') : ''] ?? 400
+    observer.refused(status)
+    log.debug({ status, error }, 'unreadable request')
+    if (socket.writable) socket.end(`HTTP/1.1 ${status} \r\nConnection: close\r\n\r\n`)
+    else socket.destroy()
   })
   const port = await listenOn(options.listen, async (address) => {
-    await app.listen(address)
-    return portOf(app.server.address())
+    server.listen(address)
+    await once(server, 'listening')
+    return portOf(server.address())
   })
   return {
     port,
-    useCertificate: ({ cert, key }) =>
-      app.server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' }),
+    useCertificate: ({ cert, key }) => server.setSecureContext({ cert, key, ...TLS }),
     drain: () => {
       draining = true
     },
-    [Symbol.asyncDispose]: () => app.close(),
+    connections,
+    async [Symbol.asyncDispose]() {
+      draining = true
+      const closed = once(server, 'close')
+      server.close()
+      const timer = setTimeout(() => server.closeAllConnections(), limits.closeMs)
+      await closed
+      clearTimeout(timer)
+    },
   }
 }
 
-function pathOf(url: string): string {
-  return url.split('?', 1)[0]?.slice(0, 100) ?? ''
-}
-
-function statusOf(error: unknown): number {
-  const known = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined
-  return typeof known === 'number' && known >= 400 && known < 600 ? known : 500
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : 'Bad request'
+const CLIENT_ERRORS: Readonly<Record<string, number>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_HEADER_OVERFLOW: 431,
 }

@@ -1,5 +1,6 @@
 import type { Source } from '../common/composition/composition.ts'
 import { formatReference } from '../common/oci/reference.ts'
+import type { PlannedEnv } from './environment.ts'
 import type { PlannedMount } from './mount-plan.ts'
 import type { PlannedVolume } from './volume-plan.ts'
 
@@ -8,24 +9,29 @@ import type { PlannedVolume } from './volume-plan.ts'
  *
  *     {"volumes":[{"name":"oras-app","reference":"ghcr.io/acme/app:v1","mounts":[{"container":"java","mountPath":"/app"}]}]}
  *
- * A volume of several sources has `references`, in their order. The same composition and containers give the same text. It is never read back.
+ * A volume of several sources has `references`, in their order. Where variables were composed, `env` follows: `"env":[{"container":"java","names":["APP_HOME"]}]`,
+ * with those that hold what the composition says. The same composition and containers give the same text. It is never read back.
  */
 export function statusText(
   volumes: readonly PlannedVolume[],
   mounts: readonly PlannedMount[],
+  env: readonly PlannedEnv[] = [],
 ): string {
+  const variables = env
+    .filter(({ names }) => names.length > 0)
+    .map(({ container, names }) => ({ container: container.label, names }))
+  const mounted = Map.groupBy(mounts, ({ volume }) => volume)
   return JSON.stringify({
     volumes: volumes.map(({ name, sources, secret }) => ({
       name,
       ...references(sources),
       ...(secret !== undefined && { secret }),
-      mounts: mounts
-        .filter(({ volume }) => volume === name)
-        .map(({ container, placement }) => ({
-          container: container.label,
-          mountPath: placement.mountPath,
-        })),
+      mounts: mounted.get(name)?.map(({ container, placement }) => ({
+        container: container.label,
+        mountPath: placement.mountPath,
+      })),
     })),
+    ...(variables.length > 0 && { env: variables }),
   })
 }
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { invalidAt } from '../common/composition/annotation-value.ts'
+import { invalidAt, type Place } from '../common/composition/finding.ts'
 import { MAX_VOLUME_NAME_LENGTH, VOLUME_NAME_PREFIX } from '../common/composition/object-name.ts'
 
 /** What a volume's name is made of. */
 export interface NameRequest {
   /** For messages. */
-  readonly place: string
+  readonly place: Place
   /** The `name` of an entry. */
   readonly wanted?: string
   /** Of the first entry. */
@@ -30,8 +30,8 @@ export function nameVolumes(requests: readonly NameRequest[]): readonly string[]
     const owner = owners.get(name)
     if (owner !== undefined) {
       throw invalidAt(
-        { path: request.place },
-        `name "${request.wanted}" is that of ${owner.place} already, which is another volume; expected another name`,
+        request.place,
+        `name "${request.wanted}" is that of ${owner.place.path} already, which is another volume; expected another name`,
       )
     }
     owners.set(name, request)

@@ -1,6 +1,6 @@
-import { invalidAt } from '../common/composition/annotation-value.ts'
 import { encodeAttributes } from '../common/composition/attributes.ts'
 import { DRIVER_NAME, type Source, type VolumeSpec } from '../common/composition/composition.ts'
+import { invalidAt, type Place } from '../common/composition/finding.ts'
 import { isCodedError } from '../common/errors.ts'
 import { formatReference } from '../common/oci/reference.ts'
 import type { JsonObject } from './json.ts'
@@ -11,7 +11,7 @@ import { nameVolumes } from './volume-name.ts'
 export interface PlannedVolume {
   readonly name: string
   /** Where its first entry stands, for messages. */
-  readonly place: string
+  readonly place: Place
   readonly sources: readonly Source[]
   /** Where it is mounted. */
   readonly placements: readonly Placement[]
@@ -117,12 +117,12 @@ function planned(group: Group, name: string, defaultSecret: string | undefined):
 }
 
 /** Says for which entry the attributes are too many. */
-function encoded(place: string, volume: VolumeSpec): Readonly<Record<string, string>> {
+function encoded(place: Place, volume: VolumeSpec): Readonly<Record<string, string>> {
   try {
     return encodeAttributes(volume)
   } catch (cause) {
     if (!isCodedError(cause, 'INVALID')) throw cause
-    throw invalidAt({ path: place }, lowerFirst(cause.message), { cause })
+    throw invalidAt(place, lowerFirst(cause.message), { cause })
   }
 }
 

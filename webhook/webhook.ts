@@ -1,10 +1,17 @@
 import { setTimeout as wait } from 'node:timers/promises'
+import { createCompositionCache } from '../common/composition/composition-cache.ts'
 import type { ListenAddress } from '../common/flags.ts'
 import { startHealthServer } from '../common/health-server.ts'
 import type { Logger } from '../common/log.ts'
+import { createMetrics, type Metrics } from '../common/metrics.ts'
+import { startPolicyFile } from '../common/policy/policy-file.ts'
+import { addPolicyMetrics } from '../common/policy/policy-metrics.ts'
+import { type AdmissionPolicy, createAdmissionPolicy } from './admission-policy.ts'
 import { CertificateWatcher } from './certificate.ts'
 import { reviewPod } from './review.ts'
 import { type AdmissionServer, startAdmissionServer } from './server.ts'
+import { addWebhookMetrics } from './webhook-metrics.ts'
+import { reviewWorkload } from './workload-review.ts'
 
 /** What a webhook is started with. */
 export interface WebhookConfig {
@@ -14,6 +21,8 @@ export interface WebhookConfig {
   readonly certificateDirectory: string
   /** How long requests are served after disposal began, while clients still hear of the other replicas. */
   readonly shutdownGraceMs: number
+  /** What pods may mount, as the driver's; absent: everything. */
+  readonly policyFile?: string
   readonly log: Logger
 }
 
@@ -29,15 +38,18 @@ export interface Webhook extends AsyncDisposable {
 /**
  * Starts the admission webhook; it serves when this returns.
  *
- * @throws NOT_FOUND, INVALID when there is no good certificate; a system error when a port is taken. Nothing runs on then.
+ * @throws NOT_FOUND, INVALID when there is no good certificate, or not the policy that is wanted; a system error when a port is taken. Nothing runs on then.
  */
 export async function startWebhook(config: WebhookConfig): Promise<Webhook> {
   const { log } = config
   let notReady: string | undefined = 'starting'
   let server: AdmissionServer | undefined
   await using stack = new AsyncDisposableStack()
+  const metrics = createMetrics({ onError: (error) => log.warn({ error }, 'cannot read a metric') })
+  // Before anything else: where an admin wants a policy, nothing is admitted without one.
+  const policy = await openPolicy(config.policyFile, { stack, metrics, log })
   const health = stack.use(
-    await startHealthServer({ listen: config.healthListen, notReady: () => notReady }),
+    await startHealthServer({ listen: config.healthListen, notReady: () => notReady, metrics }),
   )
   const certificates = stack.use(
     await CertificateWatcher.start({
@@ -46,11 +58,26 @@ export async function startWebhook(config: WebhookConfig): Promise<Webhook> {
       onChange: (certificate) => server?.useCertificate(certificate),
     }),
   )
+  const observer = addWebhookMetrics(metrics, {
+    paths: ['/mutate', '/validate-workload'],
+    certificateExpires: () => certificates.current.expires,
+    connections: async () => server?.connections() ?? 0,
+  })
+  const reviewing = {
+    log,
+    observer,
+    options: { parse: createCompositionCache() },
+    ...(policy && { policy }),
+  }
   server = stack.use(
     await startAdmissionServer({
       listen: config.listen,
       certificate: certificates.current,
-      review: (document) => reviewPod(document, { log }),
+      reviewers: {
+        '/mutate': (document) => reviewPod(document, reviewing),
+        '/validate-workload': (document) => reviewWorkload(document, reviewing),
+      },
+      observer,
       log,
     }),
   )
@@ -72,4 +99,24 @@ export async function startWebhook(config: WebhookConfig): Promise<Webhook> {
       await parts.disposeAsync()
     },
   }
+}
+
+async function openPolicy(
+  path: string | undefined,
+  {
+    stack,
+    metrics,
+    log,
+  }: {
+    readonly stack: AsyncDisposableStack
+    readonly metrics: Metrics
+    readonly log: Logger
+  },
+): Promise<AdmissionPolicy | undefined> {
+  if (path === undefined) return undefined
+  const file = stack.use(await startPolicyFile({ path, log }))
+  return createAdmissionPolicy({
+    current: () => file.current.policy,
+    observer: addPolicyMetrics(metrics, file),
+  })
 }

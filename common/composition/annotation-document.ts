@@ -9,13 +9,8 @@ import {
   parseDocument,
   type YAMLMap,
 } from 'yaml'
-import {
-  type AnnotationValue,
-  invalidAt,
-  type Member,
-  type Place,
-  type ScalarValue,
-} from './annotation-value.ts'
+import type { AnnotationValue, Member, ScalarValue } from './annotation-value.ts'
+import { invalidAt, type Place } from './finding.ts'
 import { findUnprintable } from './printable-text.ts'
 
 // No annotation of ours nests deeper than entry, select, annotations; the rest is an attack on the stack.
@@ -35,7 +30,11 @@ export function parseAnnotationDocument(name: string, text: string): AnnotationV
   const lines = new LineCounter()
   const placeAt = (path: string, offset: number): Place => {
     const { line, col } = lines.linePos(offset)
-    return { path, position: { line: Math.max(line, 1), column: Math.max(col, 1) } }
+    return {
+      path,
+      annotation: name,
+      position: { line: Math.max(line, 1), column: Math.max(col, 1) },
+    }
   }
   const document = parseYaml(text, lines)
   const problem = document.errors[0] ?? document.warnings[0]

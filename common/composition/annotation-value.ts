@@ -1,12 +1,4 @@
-import { CodedError } from '../errors.ts'
-
-/** Where a value stands in an annotation, for messages. */
-export interface Place {
-  /** e.g. `oras.land/artifacts["/app"].pullPolicy` */
-  readonly path: string
-  /** From 1; absent where the annotation is not YAML. */
-  readonly position?: { readonly line: number; readonly column: number }
-}
+import { invalidAt, type Place } from './finding.ts'
 
 /** What an annotation holds, with the place of everything in it. */
 export type AnnotationValue = ScalarValue | ListValue | MappingValue
@@ -35,13 +27,6 @@ export interface Member {
   /** Where the key stands. */
   readonly place: Place
   readonly value: AnnotationValue
-}
-
-/** Makes the error for something wrong at `place`: `Invalid PATH (line 2, column 5): WHY`. */
-export function invalidAt(place: Place, why: string, options?: ErrorOptions): CodedError {
-  const { path, position } = place
-  const at = position === undefined ? '' : ` (line ${position.line}, column ${position.column})`
-  return new CodedError('INVALID', `Invalid ${path}${at}: ${why}`, options)
 }
 
 /** Names a value for a message: `a list`, `the number 8`, `"text"`, `nothing`. */

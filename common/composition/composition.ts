@@ -1,5 +1,6 @@
 import type { Platform } from '../oci/descriptor.ts'
 import type { Reference } from '../oci/reference.ts'
+import type { Notice, Place } from './finding.ts'
 
 /** When a registry is asked, as the kubelet means it for images. */
 export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never'
@@ -26,6 +27,32 @@ export interface ContainerSelector {
   readonly init: boolean
   /** `NAME?`: no error when nothing matches. */
   readonly optional: boolean
+  /** Where it is written, for messages. */
+  readonly place?: Place
+}
+
+/** What an entry asks for one environment variable of its containers. */
+export type EnvRule = EnvValue | EnvPart
+
+/** A variable that is set where the container does not set it. */
+export interface EnvValue {
+  readonly kind: 'value'
+  readonly place: Place
+  readonly name: string
+  readonly value: string
+}
+
+/** A part that is joined to what the variable holds. */
+export interface EnvPart {
+  readonly kind: 'append' | 'prepend'
+  readonly place: Place
+  readonly name: string
+  /** Not empty. */
+  readonly part: string
+  /** Not empty; stands between the parts. */
+  readonly separator: string
+  /** What the part is joined to where the container does not set the variable; empty: nothing. Absent: that is refused. */
+  readonly base?: string
 }
 
 /** Whether archives are unpacked: where the artifact means it, wherever one is found, or nowhere. */
@@ -63,8 +90,8 @@ export interface Source {
 
 /** One artifact, where it is mounted, and in which containers. */
 export interface Entry extends Source {
-  /** Where it stands in the annotation, for messages: `oras.land/artifacts[0]` or `oras.land/artifacts["/app"]`. */
-  readonly place: string
+  /** Where it stands in the annotation: `oras.land/artifacts[0]` or `oras.land/artifacts["/app"]`. */
+  readonly place: Place
   /** Absolute, clean path. */
   readonly mountPath: string
   /** Names the volume; derived from the mount path when absent. */
@@ -76,6 +103,8 @@ export interface Entry extends Source {
   /** A secret's name; empty for none; absent: the pod's default. */
   readonly pullSecret?: string
   readonly readOnly: boolean
+  /** Set in the same containers, in the order written. */
+  readonly env?: readonly EnvRule[]
 }
 
 /** The driver's half of an entry; what is absent there is absent here. */
@@ -97,8 +126,8 @@ export function sourceOf(
 /** What one pod's annotations ask for. */
 export interface Composition {
   readonly entries: readonly Entry[]
-  /** Things to tell the user that do not stop the pod; at most 120 characters each. */
-  readonly warnings: readonly string[]
+  /** Things to tell the user that do not stop the pod. */
+  readonly warnings: readonly Notice[]
 }
 
 /** What the driver is told about one volume: the decoded volume attributes. */
@@ -120,6 +149,8 @@ export interface VolumeSpec {
 /** Applied by webhook and driver alike. */
 export const LIMITS = {
   entriesPerPod: 32,
+  /** Of mounts, and of variables, that entries ask for in all containers together: half a megabyte. An API server stores one and a half. */
+  additionsPerPod: 8192,
   sourcesPerVolume: 32,
   annotationBytes: 32 * 1024,
   attributeBytesPerVolume: 16 * 1024,

@@ -19,6 +19,13 @@ export function parseContainerSelector(text: string): ContainerSelector | undefi
   return PATTERN.test(pattern) && pattern.length <= 63 ? { pattern, init, optional } : undefined
 }
 
+/** Writes selectors as their user did; the same text is the same selection. */
+export function formatContainerSelectors(
+  selectors: readonly ContainerSelector[] | undefined,
+): string | undefined {
+  return selectors?.map(formatContainerSelector).join(',')
+}
+
 /** Writes a selector as its user did. */
 export function formatContainerSelector(selector: ContainerSelector): string {
   return `${selector.init ? 'init:' : ''}${selector.pattern}${selector.optional ? '?' : ''}`

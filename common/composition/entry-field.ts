@@ -6,7 +6,6 @@ import {
   type AnnotationValue,
   alternatives,
   describe,
-  invalidAt,
   type Member,
   quote,
   readBoolean,
@@ -14,7 +13,9 @@ import {
 } from './annotation-value.ts'
 import type { ContainerSelector, Entry, Modes, PullPolicy, Unpack } from './composition.ts'
 import { parseContainerSelector, SELECTOR_FORMS } from './container-selector.ts'
+import { readEnv } from './env-field.ts'
 import { mountPathProblem, subPathProblem } from './file-path.ts'
+import { collectFindings, invalidAt } from './finding.ts'
 import { entryNameProblem, secretNameProblem } from './object-name.ts'
 import { parsePullPolicy, pullPolicyProblem } from './pull-policy.ts'
 import { readSelection } from './select-field.ts'
@@ -40,6 +41,7 @@ const READERS: { readonly [K in FieldName]-?: (value: AnnotationValue) => Entry[
   pullPolicy: readPullPolicy,
   pullSecret: readPullSecret,
   readOnly: readBoolean,
+  env: readEnv,
 }
 
 const FIELDS = new Map(
@@ -52,16 +54,13 @@ const FIELDS = new Map(
   ]),
 )
 
-/** Fields that are specified and come in a later version. */
-const LATER_FIELDS = ['env']
-
 /** The names of an entry's fields, for messages. */
 export const FIELD_NAMES: readonly string[] = [...FIELDS.keys()]
 
 /**
  * Reads one `field: value` of an entry into `draft`.
  *
- * @throws INVALID for an unknown field (with the nearest one), one of a later version, or a wrong value
+ * @throws INVALID for an unknown field (with the nearest one) or a wrong value
  */
 export function readEntryField(draft: EntryDraft, member: Member): void {
   const read = FIELDS.get(member.key)
@@ -69,10 +68,7 @@ export function readEntryField(draft: EntryDraft, member: Member): void {
     read(draft, member.value)
     return
   }
-  if (LATER_FIELDS.includes(member.key)) {
-    throw invalidAt(member.place, `"${member.key}" is not supported by this version yet`)
-  }
-  const hint = didYouMean(member.key, [...FIELD_NAMES, ...LATER_FIELDS])
+  const hint = didYouMean(member.key, FIELD_NAMES)
   throw invalidAt(
     member.place,
     `unknown field ${quote(member.key)}${hint || `; expected ${alternatives(FIELD_NAMES)}`}`,
@@ -86,12 +82,22 @@ export function readEntryField(draft: EntryDraft, member: Member): void {
  */
 export function readReference(value: AnnotationValue): Reference {
   const text = readText(value)
+  refuseBareName(value, text)
   const reference = parsed(value, text, parseReference)
   if (reference.tag !== undefined || reference.digest !== undefined) return reference
   const corrected = formatReference({ ...reference, tag: 'latest' })
   throw invalidAt(
     value.place,
     `reference ${quote(text)} has neither tag nor digest; expected e.g. ${quote(corrected)}`,
+  )
+}
+
+/** `redis`: the parser's advice would lack a tag, and be refused again. */
+function refuseBareName(value: AnnotationValue, text: string): void {
+  if (!/^[a-z0-9._-]+$/.test(text)) return
+  throw invalidAt(
+    value.place,
+    `invalid reference ${quote(text)}: no registry, and neither tag nor digest; expected registry/repository:tag, e.g. "docker.io/library/${text}:latest"`,
   )
 }
 
@@ -112,12 +118,17 @@ export function readContainers(value: AnnotationValue): readonly ContainerSelect
   if (value.items.length === 0) {
     throw invalidAt(value.place, 'found an empty list; leave it away to mean every container')
   }
-  return value.items.map((item) => {
-    const text = readText(item)
-    const selector = parseContainerSelector(text)
-    if (selector !== undefined) return selector
-    throw invalidAt(item.place, `found ${quote(text)}; expected ${SELECTOR_FORMS}`)
-  })
+  const collector = collectFindings()
+  const selectors = value.items.map((item) => collector.attempt(() => readContainer(item)))
+  collector.finish()
+  return selectors.filter((selector) => selector !== undefined)
+}
+
+function readContainer(item: AnnotationValue): ContainerSelector {
+  const text = readText(item)
+  const selector = parseContainerSelector(text)
+  if (selector !== undefined) return { ...selector, place: item.place }
+  throw invalidAt(item.place, `found ${quote(text)}; expected ${SELECTOR_FORMS}`)
 }
 
 /** @throws INVALID with the nearest policy */

@@ -2,23 +2,28 @@ import { parseAnnotationDocument } from './annotation-document.ts'
 import {
   type AnnotationValue,
   describe,
-  invalidAt,
   type ListValue,
   type MappingValue,
   type Member,
-  type Place,
   quote,
 } from './annotation-value.ts'
 import { ANNOTATIONS, type Entry, LIMITS } from './composition.ts'
 import { type EntryDraft, FIELD_NAMES, readEntryField, readReference } from './entry-field.ts'
 import { mountPathProblem } from './file-path.ts'
+import {
+  CompositionError,
+  collectFindings,
+  type FindingCollector,
+  invalidAt,
+  type Place,
+} from './finding.ts'
 
 const EXAMPLE = '"/app: ghcr.io/acme/app:v1"'
 
 /**
  * Reads the value of `oras.land/artifacts` in either form: a mapping from mount path to artifact, or a list of entries.
  *
- * @throws INVALID with the place, what was found, and what was expected
+ * @throws INVALID with the place of everything that is wrong, what was found, and what was expected
  */
 export function parseEntryList(text: string): readonly Entry[] {
   const name = ANNOTATIONS.artifacts
@@ -69,19 +74,74 @@ function checkCount(count: number, place: Place): void {
 }
 
 function readShortForm(mapping: MappingValue): readonly Entry[] {
-  return mapping.members.flatMap((member) => {
-    const mountPath = readMountPathKey(member)
-    const { value } = member
-    if (value.kind !== 'list') return [readMounted(value, member.place, mountPath)]
-    if (value.items.length === 0) {
-      throw invalidAt(value.place, 'found an empty list; expected at least one artifact')
+  return readAll((read) => {
+    for (const member of mapping.members) {
+      // What is mounted at a wrong path is read all the same, for what is wrong with it.
+      const mountPath = read.step(() => readMountPathKey(member)) ?? member.key
+      if (FIELD_NAMES.includes(member.key)) continue
+      const { value } = member
+      if (value.kind !== 'list') {
+        read.entry((entry) => readMounted(value, { ...member.place, entry }, mountPath))
+        continue
+      }
+      if (value.items.length === 0) {
+        read.step(() => {
+          throw invalidAt(value.place, 'found an empty list; expected at least one artifact')
+        })
+      }
+      for (const item of value.items) {
+        read.entry((entry) => readMounted(item, { ...item.place, entry }, mountPath))
+      }
     }
-    return value.items.map((item) => readMounted(item, item.place, mountPath))
   })
 }
 
+/** How the entries of an annotation are read one by one: all of them, whatever is wrong with one. */
+interface EntryReader {
+  readonly step: FindingCollector['attempt']
+  /** @param read is given the number of the entry, from 0 */
+  entry(read: (entry: number) => Entry): void
+}
+
+function readAll(read: (reader: EntryReader) => void): readonly Entry[] {
+  const collector = collectFindings()
+  const entries: (Entry | undefined)[] = []
+  read({
+    step: collector.attempt,
+    entry(readOne) {
+      const index = entries.length
+      entries.push(collector.attempt(() => numbered(index, readOne)))
+    },
+  })
+  collector.finish()
+  return entries.filter((entry) => entry !== undefined)
+}
+
+/** Says of everything that is wrong with an entry which one it is. */
+function numbered(entry: number, read: (entry: number) => Entry): Entry {
+  try {
+    return withNumber(entry, read(entry))
+  } catch (error) {
+    if (!(error instanceof CompositionError)) throw error
+    const [first, ...others] = error.findings.map((finding) => ({ ...finding, entry }))
+    if (first === undefined) throw error
+    throw new CompositionError(first, others, { cause: error.cause })
+  }
+}
+
+/** What is in an entry may turn out wrong when it meets a pod. */
+function withNumber(entry: number, { containers, env, ...rest }: Entry): Entry {
+  const numberOf = <T extends { readonly place?: Place }>(part: T): T =>
+    part.place === undefined ? part : { ...part, place: { ...part.place, entry } }
+  return {
+    ...rest,
+    ...(containers !== undefined && { containers: containers.map(numberOf) }),
+    ...(env !== undefined && { env: env.map(numberOf) }),
+  }
+}
+
 /** Reads what is mounted at a path: a reference, or an entry with options. */
-function readMounted(value: AnnotationValue, { path: place }: Place, mountPath: string): Entry {
+function readMounted(value: AnnotationValue, place: Place, mountPath: string): Entry {
   if (value.kind !== 'mapping') {
     return { place, mountPath, reference: readReference(value), ...DEFAULTS }
   }
@@ -108,26 +168,33 @@ function readMountPathKey({ key, place }: Member): string {
 }
 
 function readLongForm(list: ListValue): readonly Entry[] {
-  return list.items.map((item) => {
-    if (item.kind === 'mapping') return readEntry(item, { place: item.place.path })
-    throw invalidAt(
-      item.place,
-      `found ${describe(item)}; expected an entry with "reference" and "mountPath"`,
-    )
+  return readAll((read) => {
+    for (const item of list.items) {
+      read.entry((entry) => readEntry(item, { place: { ...item.place, entry } }))
+    }
   })
 }
 
 const DEFAULTS = { readOnly: true }
 
-function readEntry(mapping: MappingValue, known: EntryDraft & { readonly place: string }): Entry {
+function readEntry(value: AnnotationValue, known: EntryDraft & { readonly place: Place }): Entry {
+  if (value.kind !== 'mapping') {
+    throw invalidAt(
+      value.place,
+      `found ${describe(value)}; expected an entry with "reference" and "mountPath"`,
+    )
+  }
   const draft: EntryDraft = { ...DEFAULTS, ...known }
-  for (const member of mapping.members) readEntryField(draft, member)
+  const collector = collectFindings()
+  for (const member of value.members) collector.attempt(() => readEntryField(draft, member))
+  // Before what is missing: that may be what could not be read.
+  collector.finish()
   const { reference, mountPath } = draft
   if (reference === undefined) {
-    throw invalidAt(mapping.place, 'missing "reference"; expected e.g. "ghcr.io/acme/app:v1"')
+    throw invalidAt(value.place, 'missing "reference"; expected e.g. "ghcr.io/acme/app:v1"')
   }
   if (mountPath === undefined) {
-    throw invalidAt(mapping.place, 'missing "mountPath"; expected e.g. "/app"')
+    throw invalidAt(value.place, 'missing "mountPath"; expected e.g. "/app"')
   }
   return { ...DEFAULTS, ...draft, place: known.place, reference, mountPath }
 }

@@ -24,7 +24,7 @@ export function mountPathProblem(path: string): string | undefined {
     return `${shown} is relative; expected an absolute path, e.g. ${JSON.stringify(posix.join('/', path))}`
   }
   if (path.includes(':'))
-    return `${shown} has a ":", which Kubernetes does not allow in mount paths`
+    return `${shown} has a ":", which Kubernetes does not allow in mount paths; expected a path without`
   const clean = cleaned(path)
   if (clean !== path) return `${shown} is not clean; expected ${JSON.stringify(clean)}`
   if (path === '/') return '"/" would hide the whole image; expected a directory, e.g. "/app"'

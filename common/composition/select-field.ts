@@ -3,12 +3,12 @@ import {
   type AnnotationValue,
   alternatives,
   describe,
-  invalidAt,
   quote,
   readText,
 } from './annotation-value.ts'
 import type { Selection } from './composition.ts'
 import { fileGlobProblem } from './file-glob.ts'
+import { invalidAt } from './finding.ts'
 import {
   annotationGlobProblem,
   globsProblem,

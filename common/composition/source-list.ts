@@ -2,15 +2,10 @@ import { formatPlatform } from '../oci/platform.ts'
 import { formatReference } from '../oci/reference.ts'
 import { didYouMean } from '../suggest.ts'
 import { parseAnnotationDocument } from './annotation-document.ts'
-import {
-  type AnnotationValue,
-  alternatives,
-  describe,
-  invalidAt,
-  quote,
-} from './annotation-value.ts'
+import { type AnnotationValue, alternatives, describe, quote } from './annotation-value.ts'
 import { LIMITS, type Source, sourceOf } from './composition.ts'
 import { type EntryDraft, readEntryField } from './entry-field.ts'
+import { invalidAt } from './finding.ts'
 
 /** How each field of a source is written. To add one: put it into `Source` and here. */
 const WRITERS: { readonly [K in keyof Source]-?: (source: Source) => unknown } = {

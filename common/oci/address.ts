@@ -1,14 +1,20 @@
 import { BlockList, isIP } from 'node:net'
 
 /**
- * How far inside an address is: on the internet; on a private network, where in-house registries are; or on this node and
- * its link (loopback, link-local, multicast, cloud metadata), which nobody but the node's admin has business with.
+ * How far inside an address is: on the internet; on a private network, where in-house registries are; on this node (loopback); or on its
+ * link (link-local, multicast, cloud metadata). With the last two nobody but the node's admin has business, and with the last one nobody
+ * whom he has not named: a mirror on loopback does not lead there.
  */
-export type Reach = 'public' | 'private' | 'local'
+export type Reach = 'public' | 'private' | 'local' | 'link'
 
 const LOCAL = blockList([
   ['0.0.0.0', 8],
   ['127.0.0.0', 8],
+  // Unspecified and loopback.
+  ['::', 127],
+])
+
+const LINK = blockList([
   ['169.254.0.0', 16],
   ['192.0.0.0', 24],
   ['224.0.0.0', 4],
@@ -18,8 +24,7 @@ const LOCAL = blockList([
   ['168.63.129.16', 32],
   ['fd00:ec2::254', 128],
   ['fd20:ce::254', 128],
-  // Unspecified and loopback, link-local, multicast; 6to4 carries any IPv4 address.
-  ['::', 127],
+  // Link-local, multicast; 6to4 carries any IPv4 address.
   ['fe80::', 10],
   ['ff00::', 8],
   ['2002::', 16],
@@ -35,12 +40,13 @@ const PRIVATE = blockList([
   ['fec0::', 10],
 ])
 
-/** Classifies an IPv4 or IPv6 address; what is no address counts as local. */
+/** Classifies an IPv4 or IPv6 address; what is no address counts as the innermost. */
 export function reachOf(address: string): Reach {
   const plain = embeddedV4(address.replace(/%.*$/, ''))
   const family = isIP(plain)
-  if (family === 0) return 'local'
+  if (family === 0) return 'link'
   const type = family === 4 ? 'ipv4' : 'ipv6'
+  if (LINK.check(plain, type)) return 'link'
   if (LOCAL.check(plain, type)) return 'local'
   return PRIVATE.check(plain, type) ? 'private' : 'public'
 }
@@ -55,7 +61,7 @@ export function innermost(a: Reach, b: Reach): Reach {
   return isWithin(a, b) ? b : a
 }
 
-const DEPTH = { public: 0, private: 1, local: 2 } satisfies Record<Reach, number>
+const DEPTH = { public: 0, private: 1, local: 2, link: 3 } satisfies Record<Reach, number>
 
 /** The IPv4 address inside an IPv4-mapped or NAT64 one (`64:ff9b::/96`, RFC 6052); other addresses as they are. */
 function embeddedV4(address: string): string {

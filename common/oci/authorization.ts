@@ -1,12 +1,12 @@
 import { type Challenge, parseChallenge } from './challenge.ts'
 import type { Credential } from './credentials.ts'
-import type { Endpoint } from './hosts.ts'
+import type { Endpoint, RegistryHost } from './hosts.ts'
 import { basicHeader } from './token.ts'
 import type { TokenCache } from './token-cache.ts'
 
 /** Who asks whom for what. */
 export interface Caller {
-  readonly endpoint: Endpoint
+  readonly endpoint: Endpoint & Pick<RegistryHost, 'namespace'>
   readonly repository: string
   /** Undefined for anonymous access. */
   readonly credential: Credential | undefined
@@ -38,7 +38,8 @@ const MAX_CHALLENGES = 2000
 
 export function createAuthorizer(tokens: TokenCache): Authorizer {
   const challenges = new Map<string, Challenge>()
-  const keyOf = ({ endpoint, repository }: Caller) => `${endpoint.base}/${repository}`
+  const keyOf = ({ endpoint, repository }: Caller) =>
+    `${endpoint.base}/${repository} ${endpoint.namespace ?? ''}`
   return {
     async authorize(caller, rejected) {
       const challenge = challenges.get(keyOf(caller))

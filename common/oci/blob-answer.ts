@@ -18,11 +18,17 @@ export function isWhole({ start, end }: Part, { size }: Descriptor): boolean {
 /**
  * Checks that an answer brings the part that was asked for, by its head.
  *
+ * @param sender who that is in messages
  * @throws RequestFailure `INVALID` for another part; `CORRUPT` for another length, or when the registry names another digest
  */
-export function checkBlobAnswer(exchange: Exchange, part: Part, descriptor: Descriptor): void {
-  checkRange(exchange, part, descriptor)
-  checkLength(exchange, part, descriptor)
+export function checkBlobAnswer(
+  exchange: Exchange,
+  part: Part,
+  descriptor: Descriptor,
+  sender = 'registry',
+): void {
+  checkRange(exchange, part, descriptor, sender)
+  checkLength(exchange, part, descriptor, sender)
   checkClaim(exchange, descriptor.digest)
 }
 
@@ -43,7 +49,12 @@ function checkClaim(exchange: Exchange, digest: Digest): void {
 }
 
 /** The part that was asked for, and no other: appended to what is there, a wrong one would be found only at the end. */
-function checkRange({ answer }: Exchange, part: Part, descriptor: Descriptor): void {
+function checkRange(
+  { answer }: Exchange,
+  part: Part,
+  descriptor: Descriptor,
+  sender: string,
+): void {
   const { start, end } = part
   const { size, digest } = descriptor
   if (answer.status === 200 && isWhole(part, descriptor)) return
@@ -52,15 +63,20 @@ function checkRange({ answer }: Exchange, part: Part, descriptor: Descriptor): v
   if (answer.status === 206 && range === `bytes ${start}-${end - 1}/*`) return
   throw new RequestFailure(
     'INVALID',
-    `registry cannot send blob ${digest} from byte ${start}: it answered ${answer.status === 200 ? 'with the whole' : 'with another range'}`,
+    `${sender} cannot send blob ${digest} from byte ${start}: it answered ${answer.status === 200 ? 'with the whole' : 'with another range'}`,
   )
 }
 
-function checkLength({ answer }: Exchange, { start, end }: Part, { digest }: Descriptor): void {
+function checkLength(
+  { answer }: Exchange,
+  { start, end }: Part,
+  { digest }: Descriptor,
+  sender: string,
+): void {
   const length = answer.header('content-length')
   if (length === undefined || Number(length) === end - start) return
   throw new RequestFailure(
     'CORRUPT',
-    `registry sends ${length} bytes of blob ${digest}; expected ${end - start}`,
+    `${sender} sends ${length} bytes of blob ${digest}; expected ${end - start}`,
   )
 }

@@ -1,4 +1,5 @@
-import { RequestFailure } from './request-failure.ts'
+import { formatProxy } from './proxy.ts'
+import { formatStatus, RequestFailure } from './request-failure.ts'
 
 /** The code of the error that {@link refuseAddress} makes. */
 const REFUSED_ADDRESS = 'ORAS_CSI_REFUSED_ADDRESS'
@@ -12,13 +13,26 @@ export function refuseAddress(host: string, address: string): NodeJS.ErrnoExcept
  * Turns an error of the HTTP client into a failure that says what to do. What cannot pass by itself (a name that does
  * not exist, a certificate that nobody trusts) is not transient.
  */
-export function connectionFailure(error: unknown, url: URL, idleTimeoutMs: number): RequestFailure {
+export function connectionFailure(
+  error: unknown,
+  url: URL,
+  idleTimeoutMs: number,
+  proxy?: string,
+): RequestFailure {
   const code = errorCode(error)
-  const origin = JSON.stringify(url.origin)
+  const through = proxy === undefined ? '' : ` through proxy ${JSON.stringify(formatProxy(proxy))}`
+  const origin = JSON.stringify(url.origin) + through
+  const missing = JSON.stringify(proxy === undefined ? url.hostname : formatProxy(proxy))
   const cause = withoutPayload(error, code)
   const passing = (message: string) =>
     new RequestFailure('UNAVAILABLE', message, { transient: true, cause })
   const lasting = (message: string) => new RequestFailure('UNAVAILABLE', message, { cause })
+  const unreachable = (message: string, transient = true) =>
+    new RequestFailure('UNAVAILABLE', message, { transient, unreachable: true, cause })
+  const refusal = proxy === undefined ? undefined : proxyStatus(error)
+  if (refusal !== undefined) {
+    return lasting(`cannot connect to ${origin}: the proxy answered ${formatStatus(refusal)}`)
+  }
   switch (code) {
     case REFUSED_ADDRESS:
       return new RequestFailure(
@@ -27,19 +41,17 @@ export function connectionFailure(error: unknown, url: URL, idleTimeoutMs: numbe
         { cause },
       )
     case 'ECONNREFUSED':
-      return passing(`cannot connect to ${origin}: connection refused`)
+      return unreachable(`cannot connect to ${origin}: connection refused`)
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
-      return passing(`cannot connect to ${origin}: no route to it`)
+      return unreachable(`cannot connect to ${origin}: no route to it`)
     case 'ETIMEDOUT':
     case 'UND_ERR_CONNECT_TIMEOUT':
-      return passing(`cannot connect to ${origin}: timed out`)
+      return unreachable(`cannot connect to ${origin}: timed out`)
     case 'ENOTFOUND':
-      return lasting(`cannot find host ${JSON.stringify(url.hostname)}: no such name in DNS`)
+      return unreachable(`cannot find host ${missing}: no such name in DNS`, false)
     case 'EAI_AGAIN':
-      return passing(
-        `cannot find host ${JSON.stringify(url.hostname)}: the node's DNS does not answer`,
-      )
+      return unreachable(`cannot find host ${missing}: the node's DNS does not answer`)
     case 'UND_ERR_HEADERS_TIMEOUT':
     case 'UND_ERR_BODY_TIMEOUT':
       return passing(`no byte from ${origin} for ${idleTimeoutMs / 1000} s`)
@@ -85,6 +97,15 @@ function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' && /^[A-Z0-9_]{1,64}$/.test(error.code)
     ? error.code
     : undefined
+}
+
+/** What a proxy answered instead of letting us through: undici says it in words only. */
+function proxyStatus(error: unknown): number | undefined {
+  const [, status] =
+    /^Proxy (?:response|Authentication Required) \((\d{3})\)/.exec(
+      error instanceof Error ? error.message : '',
+    ) ?? []
+  return status === undefined ? undefined : Number(status)
 }
 
 /** A parser's error carries the bytes it could not read: an answer of the server, which no log may hold. */

@@ -12,12 +12,28 @@ import {
 import { parseRegistryPattern, type RegistryPattern } from './registry-pattern.ts'
 
 /** A user and secret for a registry, or a token. Never logged, never part of a message. */
-export type Credential =
+export type Credential = (
   | { readonly kind: 'basic'; readonly username: string; readonly password: string }
   /** An OAuth2 refresh token, exchanged at the registry's token endpoint. */
   | { readonly kind: 'identity-token'; readonly token: string }
   /** Sent to the registry as it is. */
   | { readonly kind: 'registry-token'; readonly token: string }
+) & {
+  /** Whose it stays although the secret changes every few hours; absent where the secret itself says who it is. */
+  readonly holder?: CredentialHolder
+}
+
+/** The namespace whose secret it is from, and the user the cloud gives to everybody, e.g. `AWS`. */
+export interface CredentialHolder {
+  readonly namespace: string
+  readonly username: string
+}
+
+/**
+ * Users of clouds whose passwords last for some hours: ECR, Artifact Registry, ACR. Whoever keeps one in a secret has a job that
+ * replaces it.
+ */
+const ROTATING_USERS = ['AWS', 'oauth2accesstoken', '00000000-0000-0000-0000-000000000000']
 
 /** One credential and what to call it in a message, e.g. `secret of the volume`. */
 export interface LabelledCredential {
@@ -43,6 +59,8 @@ export interface DockerConfigOptions {
   readonly label: string
   /** Default `INVALID`. */
   readonly code?: ErrorCode
+  /** Whose secret it is; it makes credentials that rotate known again. Default nobody's. */
+  readonly namespace?: string
 }
 
 /**
@@ -71,14 +89,24 @@ export function keyringOf(
     const data = secretData[key] ?? ''
     keyrings.push(parseAuths(Buffer.from(data), options, shape))
   }
-  if (keyrings.length === 0 && Object.keys(secretData).length > 0) {
+  const found = Object.keys(secretData)
+  if (keyrings.length === 0 && found.length > 0) {
     throw jsonFault(
       { path: options.label, value: undefined, limits: limitsOf(options) },
-      'has neither the key ".dockerconfigjson" nor ".dockercfg"; expected a secret of type kubernetes.io/dockerconfigjson',
+      `has neither the key ".dockerconfigjson" nor ".dockercfg", only ${listKeys(found)}; expected a secret of type kubernetes.io/dockerconfigjson`,
     )
   }
   return combineKeyrings(keyrings)
 }
+
+function listKeys(keys: readonly string[]): string {
+  const shown = keys.slice(0, MAX_LISTED_KEYS).map((key) => JSON.stringify(key.slice(0, 60)))
+  const more = keys.length - shown.length
+  return shown.join(', ') + (more > 0 ? ` and ${more} more` : '')
+}
+
+/** Enough to recognize a TLS secret or one of an application. */
+const MAX_LISTED_KEYS = 5
 
 /** Tries several keyrings in order: all that the first finds come before those of the second. */
 export function combineKeyrings(keyrings: readonly Keyring[]): Keyring {
@@ -95,9 +123,23 @@ const SECRET_KEYS: readonly (readonly [key: string, shape: Shape])[] = [
   ['.dockercfg', 'entries'],
 ]
 
-interface Entry {
+/** What is for the registries and repositories of one pattern. */
+export interface KeyringEntry {
   readonly pattern: RegistryPattern
   readonly credentials: readonly LabelledCredential[]
+}
+
+/** Makes a keyring that finds all matching entries, in the kubelet's order: longer keys before their own prefixes, names before globs. */
+export function createKeyring(entries: readonly KeyringEntry[]): Keyring {
+  const sorted = entries.toSorted((a, b) =>
+    a.pattern.key < b.pattern.key ? 1 : a.pattern.key > b.pattern.key ? -1 : 0,
+  )
+  return {
+    lookup: (registry, repository) =>
+      sorted
+        .filter(({ pattern }) => pattern.matches(registry, repository))
+        .flatMap(({ credentials }) => credentials),
+  }
 }
 
 function limitsOf({ label, code = 'INVALID' }: DockerConfigOptions): JsonLimits {
@@ -106,23 +148,22 @@ function limitsOf({ label, code = 'INVALID' }: DockerConfigOptions): JsonLimits 
 
 function parseAuths(bytes: Uint8Array, options: DockerConfigOptions, shape: Shape): Keyring {
   const document = asObject(parseJson(bytes, limitsOf(options)))
-  const entries: Entry[] = []
+  const entries: KeyringEntry[] = []
   for (const [key, node] of entryNodes(document, shape)) {
-    const credentials = parseEntry(node).map((credential) => ({ label: options.label, credential }))
     const pattern = parseRegistryPattern(key)
-    if (pattern === undefined) throw jsonFault(node, 'expected a registry, e.g. "ghcr.io"')
+    if (pattern === undefined) {
+      // The path of an entry quotes its key, which may be "https://user:password@host".
+      throw key.includes('@')
+        ? jsonFault(document, 'the key of an entry holds a user name; expected a registry alone')
+        : jsonFault(node, 'expected a registry, e.g. "ghcr.io"')
+    }
+    const credentials = parseEntry(node, options.namespace).map((credential) => ({
+      label: options.label,
+      credential,
+    }))
     if (credentials.length > 0) entries.push({ pattern, credentials })
   }
-  // The kubelet's order, for which its users arrange their secrets: longer keys come before their own prefixes.
-  entries.sort((a, b) =>
-    a.pattern.key < b.pattern.key ? 1 : a.pattern.key > b.pattern.key ? -1 : 0,
-  )
-  return {
-    lookup: (registry, repository) =>
-      entries
-        .filter(({ pattern }) => pattern.matches(registry, repository))
-        .flatMap(({ credentials }) => credentials),
-  }
+  return createKeyring(entries)
 }
 
 function entryNodes(document: JsonObject, shape: Shape): ReadonlyMap<string, JsonNode> {
@@ -142,15 +183,24 @@ function isEntry({ value }: JsonNode): boolean {
 const ENTRY_FIELDS = ['auth', 'username', 'identitytoken', 'registrytoken']
 
 /** The credentials of one entry: the token kinds first, as in docker and containerd, then user and password. */
-function parseEntry(node: JsonNode): readonly Credential[] {
+function parseEntry(node: JsonNode, namespace: string | undefined): readonly Credential[] {
   const entry = asObject(node)
   const credentials: Credential[] = []
   const registryToken = textOf(entry, 'registrytoken')
-  if (registryToken !== '') credentials.push({ kind: 'registry-token', token: registryToken })
   const identityToken = textOf(entry, 'identitytoken')
-  if (identityToken !== '') credentials.push({ kind: 'identity-token', token: identityToken })
   const { username, password } = userOf(entry)
-  if (username !== '' && password !== '') credentials.push({ kind: 'basic', username, password })
+  const rotates = namespace && ROTATING_USERS.includes(username)
+  const held = rotates ? { holder: { namespace, username } } : {}
+  if (registryToken !== '') {
+    credentials.push({ kind: 'registry-token', token: registryToken, ...held })
+  }
+  if (identityToken !== '') {
+    credentials.push({ kind: 'identity-token', token: identityToken, ...held })
+  }
+  // Some registries take a token for the user name. Beside a token an empty password is only where docker puts the user.
+  if (username !== '' && (password !== '' || credentials.length === 0)) {
+    credentials.push({ kind: 'basic', username, password, ...held })
+  }
   return credentials
 }
 

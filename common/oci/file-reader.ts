@@ -1,13 +1,14 @@
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
-
 /**
  * Opens files for reading. Where a file system may hang (NFS, FUSE), that must not be done on the thread pool of a process that has
  * other work: four hung reads stop every asynchronous file operation in it.
  */
 export interface FileReader {
-  /** Opens a file; links are followed. The caller disposes of it. @throws a system error */
-  open(path: string): Promise<ReadableFile>
+  /**
+   * Opens a file at a path below the directory `root`. Links are followed as long as they stay below it. The caller disposes of the file.
+   *
+   * @throws a system error: `EXDEV` or `ELOOP` for a link that leads elsewhere; RequestFailure when there is no such directory
+   */
+  open(root: string, path: string): Promise<ReadableFile>
 }
 
 export interface ReadableFile extends AsyncDisposable {
@@ -17,27 +18,4 @@ export interface ReadableFile extends AsyncDisposable {
   readonly size: number
   /** Reads into `buffer` from an offset of the file; gives how many bytes, 0 at the end. @throws a system error */
   read(buffer: Uint8Array, position: number): Promise<number>
-}
-
-/** A FIFO put in a file's place would hang its reader. */
-export const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
-
-/** Reads on the thread pool of this process. */
-export const pooledFileReader: FileReader = {
-  async open(path) {
-    const handle = await open(path, READ_FLAGS)
-    try {
-      const stats = await handle.stat()
-      return {
-        isRegular: stats.isFile(),
-        size: stats.size,
-        read: async (buffer, position) =>
-          (await handle.read(buffer, 0, buffer.length, position)).bytesRead,
-        [Symbol.asyncDispose]: () => handle.close(),
-      }
-    } catch (error) {
-      await handle.close()
-      throw error
-    }
-  },
 }

@@ -1,54 +1,100 @@
 import { parse, TomlError } from 'smol-toml'
 import { CodedError } from '../errors.ts'
 import { didYouMean } from '../suggest.ts'
+import { HOST_URL_EXAMPLES, type HostUrl, parseHostUrl } from './host-url.ts'
+import {
+  readBoolean,
+  readCapabilities,
+  readClient,
+  readDuration,
+  readHeaders,
+  readPaths,
+  readProxy,
+} from './hosts-fields.ts'
+import { lineOf } from './toml-lines.ts'
 
-/** What a hosts.toml says about the server of a registry. */
-export interface HostsFile {
-  /** Base of the API, e.g. `https://registry.example.com/v2`; undefined means the registry's own name over HTTPS. */
-  readonly server: string | undefined
+/** What a hosts.toml says about one host. */
+export interface HostSection {
+  /** Undefined: the registry's own name over HTTPS. */
+  readonly url: HostUrl | undefined
+  readonly capabilities: { readonly pull: boolean; readonly resolve: boolean }
   /** As written: relative paths are relative to the file's directory. */
   readonly ca: readonly string[]
+  /** A certificate's file and its key's, which may be the same. */
+  readonly client: readonly ClientFiles[]
   readonly skipVerify: boolean
-  /** What stands in the file and has no effect, e.g. `line 4: "client" is not supported yet and has no effect`. */
+  /** Names in lower case; values may be secrets. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Undefined: not said, or 0. */
+  readonly dialTimeoutMs: number | undefined
+  /** May hold a password. */
+  readonly proxy: string | undefined
+  /** Undefined: not said. */
+  readonly authoritative: boolean | undefined
+  /** Undefined: not said. */
+  readonly podCredentials: boolean | undefined
+}
+
+/** The files of a client certificate. */
+export interface ClientFiles {
+  readonly cert: string
+  readonly key: string
+}
+
+/** What a hosts.toml says. */
+export interface HostsFile {
+  /** In the order they stand there, and at last the server. */
+  readonly sections: readonly HostSection[]
+  /** What stands in the file and has no effect, e.g. `line 4: "skip_verfy" is not a setting and has no effect; did you mean "skip_verify"?` */
   readonly warnings: readonly string[]
 }
 
-// What containerd knows besides; see createHosts.
-const KNOWN = [
-  'server',
-  'ca',
-  'skip_verify',
-  'host',
+const SETTINGS = [
   'capabilities',
+  'ca',
   'client',
+  'skip_verify',
   'header',
   'override_path',
   'dial_timeout',
+  'proxy',
+  'oras_authoritative',
+  'oras_pod_credentials',
 ]
-const READ = ['server', 'ca', 'skip_verify', 'override_path']
-const HARMLESS = ['capabilities']
+const TOP_LEVEL = ['server', 'host', ...SETTINGS]
+/** A directory is no server. */
+const NOT_FOR_DIRECTORIES = SETTINGS.filter((key) => !/^(?:capabilities|oras_auth.*)$/.test(key))
 
 /**
- * Reads one hosts.toml.
+ * Reads one hosts.toml as containerd does, all fields: `server`, and at the top level (for the server) and in each `[host."URL"]`
+ * `capabilities`, `ca`, `client`, `skip_verify`, `header`, `override_path`, `dial_timeout` and `proxy`. Three things are ours:
  *
- * @throws INVALID naming file and line; header values, which may be secrets, are not quoted
+ * - `oras_authoritative = true`: this mirror checks who may read, so that its answer proves access (the server's does)
+ * - `oras_pod_credentials = true`: this mirror is sent the pod's credentials for the registry (the server is)
+ * - URLs of OCI layouts, see {@link parseHostUrl}
+ *
+ * @throws INVALID naming file and line; header values, which may be secrets, are not quoted, nor are URLs that may hold a password
+ * @see https://github.com/containerd/containerd/blob/main/docs/hosts.md
  */
 export function parseHostsFile(text: string, { path }: { readonly path: string }): HostsFile {
   const table = new Map(Object.entries(parseToml(text, path)))
-  const fault = (key: string, expected: string) =>
-    new CodedError('INVALID', `Invalid "${path}" line ${lineOf(text, key)}: "${key}": ${expected}`)
-  return {
-    server: readServer(table.get('server'), table.get('override_path'), fault),
-    ca: readCa(table.get('ca'), fault),
-    skipVerify: readBoolean('skip_verify', table.get('skip_verify'), fault),
-    warnings: [...table]
-      // containerd 1.6 wants the table even where it is empty.
-      .filter(([key, value]) => key !== 'host' || !isEmptyTable(value))
-      .flatMap(([key]) => warningFor(key, text)),
-  }
+  const warnings: string[] = []
+  const reader = { text, path, warnings }
+  const sections = hostTables(table.get('host'), reader).map(([url, settings]) =>
+    readSection(['host', url], url, settings, reader),
+  )
+  const server = readSection([], readServer(table.get('server'), reader), table, reader)
+  return { sections: [...sections, server], warnings }
 }
 
-type Fault = (key: string, expected: string) => CodedError
+/** A document that is being read, and where to. */
+interface Reader {
+  readonly text: string
+  readonly path: string
+  readonly warnings: string[]
+}
+
+type Table = ReadonlyMap<string, unknown>
 
 function parseToml(text: string, path: string): object {
   try {
@@ -61,54 +107,108 @@ function parseToml(text: string, path: string): object {
   }
 }
 
-function readServer(value: unknown, overridePath: unknown, fault: Fault): string | undefined {
-  const override = readBoolean('override_path', overridePath, fault)
-  if (value === undefined || value === '') return undefined
-  if (typeof value !== 'string') throw fault('server', 'expected a string')
-  const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(value) ? value : `https://${value}`)
-  const plain = url !== null && url.username === '' && url.password === ''
-  if (!plain || url.search !== '' || url.hash !== '' || !/^https?:$/.test(url.protocol)) {
-    throw fault('server', 'expected a URL, e.g. "https://registry.example.com"')
-  }
-  const base = url.pathname.replace(/\/+$/, '')
-  return url.origin + (override || base.endsWith('/v2') ? base : `${base}/v2`)
-}
-
-function readCa(value: unknown, fault: Fault): readonly string[] {
-  const list: readonly unknown[] = Array.isArray(value) ? value : value === undefined ? [] : [value]
-  return list.map((item) => {
-    if (typeof item !== 'string' || item === '' || item.includes('\0')) {
-      throw fault('ca', 'expected the path of a PEM file, or a list of paths')
-    }
-    return item
+function hostTables(value: unknown, reader: Reader): readonly (readonly [string, Table])[] {
+  if (value === undefined) return []
+  if (!isTable(value)) throw fault(reader, ['host'], 'expected sections [host."https://..."]')
+  return Object.entries(value).map(([url, settings]) => {
+    if (isTable(settings)) return [url, new Map(Object.entries(settings))]
+    throw fault(reader, ['host'], 'expected sections [host."https://..."]')
   })
 }
 
-function readBoolean(key: string, value: unknown, fault: Fault): boolean {
-  if (value === undefined) return false
-  if (typeof value !== 'boolean') throw fault(key, 'expected true or false')
+function isTable(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function readServer(value: unknown, reader: Reader): string | undefined {
+  if (value === undefined || value === '') return undefined
+  if (typeof value !== 'string') throw fault(reader, ['server'], 'expected a string')
   return value
 }
 
-function isEmptyTable(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 0
-}
-
-function warningFor(key: string, text: string): readonly string[] {
-  if (READ.includes(key) || HARMLESS.includes(key)) return []
-  const place = `line ${lineOf(text, key)}: ${JSON.stringify(key)}`
-  if (key === 'host') {
-    return [
-      `${place} sections (mirrors) are not supported yet and have no effect; the server is asked`,
-    ]
+function readSection(
+  place: readonly string[],
+  address: string | undefined,
+  table: Table,
+  reader: Reader,
+): HostSection {
+  const failing = (key: string) => (expected: string) => fault(reader, [...place, key], expected)
+  const field = <T>(key: string, read: (value: unknown, fail: Fail) => T): T | undefined => {
+    const value = table.get(key)
+    return value === undefined ? undefined : read(value, failing(key))
   }
-  if (KNOWN.includes(key)) return [`${place} is not supported yet and has no effect`]
-  return [`${place} is not a setting and has no effect${didYouMean(key, KNOWN)}`]
+  const url =
+    address === undefined
+      ? undefined
+      : parseHostUrl(address, field('override_path', readBoolean) ?? false)
+  if (address !== undefined && url === undefined) {
+    throw fault(reader, place.length === 0 ? ['server'] : place, HOST_URL_EXAMPLES)
+  }
+  warnAbout(place, url, table, reader)
+  return {
+    url,
+    capabilities: field('capabilities', readCapabilities) ?? { pull: true, resolve: true },
+    ca: field('ca', readPaths) ?? [],
+    client: field('client', readClient) ?? [],
+    skipVerify: field('skip_verify', readBoolean) ?? false,
+    headers:
+      field('header', (value, fail) =>
+        readHeaders(value, fail, (name) =>
+          reader.warnings.push(
+            `${placeOf(reader, [...place, 'header'])}${JSON.stringify(name)} is set by the driver itself and has no effect`,
+          ),
+        ),
+      ) ?? {},
+    dialTimeoutMs: field('dial_timeout', readDuration) || undefined,
+    proxy: field('proxy', readProxy),
+    authoritative: field('oras_authoritative', readBoolean),
+    podCredentials: field('oras_pod_credentials', readBoolean),
+  }
 }
 
-/** Where a top-level key stands: `key =`, `[key]` or `[key."..."]`; 1 when it is written in another way. */
-function lineOf(text: string, key: string): number {
-  const name = RegExp.escape(key)
-  const start = new RegExp(`^\\s*(?:"?${name}"?\\s*[.=]|\\[+\\s*"?${name}"?\\s*[.\\]])`)
-  return Math.max(1, text.split('\n').findIndex((line) => start.test(line)) + 1)
+/** Makes the error for a value, e.g. `expected true or false`. */
+type Fail = (expected: string) => CodedError
+
+/** Every setting that is none, or does nothing where it stands. */
+function warnAbout(
+  place: readonly string[],
+  url: HostUrl | undefined,
+  table: Table,
+  reader: Reader,
+): void {
+  const known = place.length === 0 ? TOP_LEVEL : SETTINGS
+  const warn = (key: string, what: string) => {
+    reader.warnings.push(`${placeOf(reader, [...place, key])}${JSON.stringify(key)} ${what}`)
+  }
+  for (const key of table.keys()) {
+    if (!known.includes(key)) {
+      warn(key, `is not a setting and has no effect${didYouMean(key, known)}`)
+    } else if (url?.kind === 'layout-directory' && NOT_FOR_DIRECTORIES.includes(key)) {
+      warn(key, 'has no effect for a directory')
+    } else if (url?.kind === 'layout-http' && ONLY_FOR_REGISTRIES.includes(key)) {
+      warn(key, 'has no effect for an OCI layout')
+    } else if (key === 'skip_verify' && url !== undefined && isPlain(url)) {
+      warn(key, 'has no effect over plain HTTP')
+    }
+  }
+}
+
+const ONLY_FOR_REGISTRIES = ['override_path', 'oras_pod_credentials']
+
+function isPlain(url: HostUrl): boolean {
+  return url.kind !== 'layout-directory' && url.base.startsWith('http:')
+}
+
+function fault(reader: Reader, path: readonly string[], expected: string): CodedError {
+  const [key] = path.slice(-1)
+  // The URL of a section may hold a password where it is no URL that is allowed.
+  const name = path.length === 2 ? '' : `${JSON.stringify(key)}: `
+  return new CodedError(
+    'INVALID',
+    `Invalid "${reader.path}" line ${lineOf(reader.text, path)}: ${name}${expected}`,
+  )
+}
+
+function placeOf({ text }: Reader, path: readonly string[]): string {
+  return `line ${lineOf(text, path)}: `
 }

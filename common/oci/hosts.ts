@@ -1,31 +1,78 @@
-import { X509Certificate } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
-import { isAbsolute, join } from 'node:path'
-import { CodedError, isSystemError } from '../errors.ts'
-import { parseHostsFile } from './hosts-file.ts'
+import { DEFAULT_DIAL_TIMEOUT_MS } from './dial-timeout.ts'
+import { type HostsConfiguration, locateHosts, readHostsDirectory } from './hosts-directory.ts'
+import type { HostSection } from './hosts-file.ts'
+import { readCertificates, readClientCertificate, versionOf } from './key-files.ts'
 
-/** How the certificate of a server is checked. Plain data: a worker thread can have it. */
+/** A certificate that a client shows, with its key; both PEM. */
+export interface ClientCertificate {
+  /** The certificate, and those between it and its authority. */
+  readonly cert: string
+  readonly key: string
+}
+
+/** How the certificate of a server is checked, and which one it is shown. Plain data: a worker thread can have it. */
 export interface TlsSettings {
   /** PEM certificates trusted besides those of the system. */
   readonly ca: readonly string[]
   /** False only where the admin's configuration of that host says so. */
   readonly verify: boolean
+  /** Shown to a server that asks; absent: none. */
+  readonly client?: readonly ClientCertificate[]
 }
 
-/** One server of the distribution API. */
+/** Where HTTP requests go, and how. */
 export interface Endpoint {
-  /** Without a slash at the end; paths of the API follow, e.g. `https://registry-1.docker.io/v2`. */
+  /** Without a slash at the end; paths follow, e.g. `https://registry-1.docker.io/v2`. */
   readonly base: string
   readonly tls: TlsSettings
   /** The admin named this server, so it may be at an address that references alone do not reach (loopback, link-local). */
   readonly configured: boolean
+  /** Not at a private address either: the admin forbids those to registries that are not configured. */
+  readonly publicOnly?: boolean
+  /** Sent to this origin only, never to where it leads; names in lower case. Values may be secrets. */
+  readonly headers: Readonly<Record<string, string>>
+  /** How long a connection may take to come about. */
+  readonly dialTimeoutMs: number
+  /** A proxy for all that this host leads to, whatever the environment says; may hold a password. */
+  readonly proxy?: string
 }
+
+/** What a host of a registry name is asked, and what its answers are worth. */
+export interface HostRole {
+  /** `resolve`: what a tag means; `pull`: what has a digest. */
+  readonly capabilities: { readonly pull: boolean; readonly resolve: boolean }
+  /** It checks who may read: that it sent somebody a manifest proves his access. Mirrors answer anybody from their cache. */
+  readonly authoritative: boolean
+}
+
+/** A server of the distribution API. */
+export interface RegistryHost extends Endpoint, HostRole {
+  readonly kind: 'registry'
+  /** It may be sent what the pod has for the registry. */
+  readonly takesCredentials: boolean
+  /** The registry's name, sent as `?ns=`: this host goes by another one and may stand for several. */
+  readonly namespace?: string
+}
+
+/** A directory of OCI layouts: a repository is a sub-directory. */
+export interface LayoutDirectoryHost extends HostRole {
+  readonly kind: 'layout-directory'
+  /** Absolute. */
+  readonly directory: string
+}
+
+/** OCI layouts as static files over HTTP: `<base>/<repository>/index.json`. */
+export interface LayoutHttpHost extends Endpoint, HostRole {
+  readonly kind: 'layout-http'
+}
+
+/** Who can serve a registry name. */
+export type Host = RegistryHost | LayoutDirectoryHost | LayoutHttpHost
 
 /** Who serves a registry name. */
 export interface RegistryHosts {
-  /** Tried in order, before the server. */
-  readonly mirrors: readonly Endpoint[]
-  readonly server: Endpoint
+  /** In the order they are tried: mirrors, and at last the server. Never empty. */
+  readonly hosts: readonly Host[]
 }
 
 /** Knows which servers stand behind a registry name. */
@@ -39,22 +86,20 @@ export interface HostsOptions {
   readonly directory?: string
   /** For the CLI on a person's machine: plain HTTP for loopback hosts that are not configured, as `oras` and `docker` do. */
   readonly plainHttpLoopback?: boolean
+  /** Registries that are not configured must be on the internet. */
+  readonly forbidPrivateNetworks?: boolean
   /** Hears, once for each version of a file, of what stands there and has no effect. */
   readonly warn?: (message: string) => void
 }
 
 interface Loaded {
-  /** Every file that went in. */
+  readonly directory: string
   readonly files: readonly string[]
-  /** Identity, size and times of those files. */
   readonly version: string
   readonly hosts: RegistryHosts
 }
 
 const VERIFIED: TlsSettings = { ca: [], verify: true }
-const FILE_NAME = 'hosts.toml'
-const ABSENT = ';'
-const MAX_FILE_BYTES = 1024 * 1024
 /** Pods name registries freely: `_default` must not fill the memory. */
 const MAX_CACHED = 1000
 
@@ -67,121 +112,136 @@ const MAX_CACHED = 1000
  * @see https://github.com/containerd/containerd/blob/main/docs/hosts.md
  */
 export function createHosts(options: HostsOptions): Hosts {
+  const { warn = () => {} } = options
   const cache = new Map<string, Loaded>()
   return {
     async lookup(registry) {
-      const directory = options.directory && (await findDirectory(options.directory, registry))
-      if (!directory) return { mirrors: [], server: unconfigured(registry, options) }
+      const directory = options.directory && (await locateHosts(options.directory, registry)).found
+      if (!directory) return { hosts: [unconfigured(registry, options)] }
       const known = cache.get(registry)
-      if (
-        known !== undefined &&
-        known.files[0] === join(directory, FILE_NAME) &&
-        known.version === (await versionOf(known.files))
-      ) {
+      if (known?.directory === directory && known.version === (await versionOf(known.files))) {
         return known.hosts
       }
-      const fresh = await load(directory, registry, options)
+      const configuration = await readHostsDirectory(directory)
+      if (configuration === undefined) return { hosts: [unconfigured(registry, options)] }
+      const hosts = await buildHosts(configuration, registry, options)
+      for (const warning of configuration.warnings) warn(`${configuration.path}: ${warning}`)
+      const { files, version } = configuration
       if (cache.size >= MAX_CACHED) cache.clear()
-      cache.set(registry, fresh)
-      return fresh.hosts
+      cache.set(registry, { directory, files, version, hosts })
+      return hosts
     },
   }
 }
 
-async function load(
-  directory: string,
+/**
+ * Makes the hosts of a registry of what is configured for it.
+ *
+ * @throws INVALID for a certificate or key that cannot be used, naming its file
+ */
+export async function buildHosts(
+  { sections, isDefault }: HostsConfiguration,
   registry: string,
-  { warn = () => {} }: HostsOptions,
-): Promise<Loaded> {
-  const path = join(directory, FILE_NAME)
-  const before = await versionOf([path])
-  const file = parseHostsFile(await readCapped(path), { path })
-  const caPaths = file.ca.map((name) => (isAbsolute(name) ? name : join(directory, name)))
-  const files = [path, ...caPaths]
-  // Versions before contents: a change in between is read again at the next lookup.
-  const version = before + (await versionOf(caPaths))
-  const ca = await Promise.all(caPaths.map(readCertificates))
-  for (const warning of file.warnings) warn(`${path}: ${warning}`)
-  const server: Endpoint = {
-    base: file.server ?? `https://${serverOf(registry)}/v2`,
-    tls: { ca, verify: !file.skipVerify },
-    configured: true,
+  { forbidPrivateNetworks = false }: Pick<HostsOptions, 'forbidPrivateNetworks'> = {},
+): Promise<RegistryHosts> {
+  const last = sections.at(-1)
+  const named = (section: HostSection) =>
+    // SSRF: whoever writes a reference chooses the host for which "_default" names no server.
+    isDefault && section.url === undefined
+      ? { configured: false, ...(forbidPrivateNetworks && { publicOnly: true }) }
+      : { configured: true }
+  const isServer = (section: HostSection) => {
+    const { url } = section
+    if (section === last || url?.kind !== 'registry') return section === last
+    return url.base === baseOfSection(last, registry) || isAtRegistry(url.base, registry)
   }
-  return { files, version, hosts: { mirrors: [], server } }
-}
-
-/** The first of the directories containerd looks at that holds a hosts.toml. */
-async function findDirectory(root: string, registry: string): Promise<string | undefined> {
-  // The grammar of references has no slash in a registry; this is where a path is made of one.
-  if (!/^[A-Za-z0-9.:[\]-]+$/.test(registry) || registry.startsWith('.')) {
-    throw new CodedError('INVALID', `Invalid registry host ${JSON.stringify(registry)}`)
-  }
-  const withPort = registry.replace(/:(\d+)$/, '_$1_')
-  for (const name of new Set([withPort, registry, '_default'])) {
-    const directory = join(root, name)
-    if ((await versionOf([join(directory, FILE_NAME)])) !== ABSENT) return directory
-  }
-  return undefined
-}
-
-async function versionOf(paths: readonly string[]): Promise<string> {
-  const versions = await Promise.all(
-    paths.map(async (path) => {
-      try {
-        const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true })
-        return `${ino} ${size} ${mtimeNs} ${ctimeNs};`
-      } catch (error) {
-        if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return ABSENT
-        throw unreadable(path, error)
-      }
-    }),
+  const hosts = sections.map((section) =>
+    buildHost(section, registry, { isServer: isServer(section), ...named(section) }),
   )
-  return versions.join('')
+  return { hosts: await Promise.all(hosts) }
 }
 
-async function readCapped(path: string): Promise<string> {
-  try {
-    const bytes = await readFile(path)
-    if (bytes.length <= MAX_FILE_BYTES)
-      return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (error) {
-    throw unreadable(path, error)
+/** `isServer`: it answers for the name, no mirror of it: its answers prove access, and it may have the pod's credentials. */
+async function buildHost(
+  section: HostSection,
+  registry: string,
+  {
+    isServer,
+    ...named
+  }: { readonly isServer: boolean } & Pick<Endpoint, 'configured' | 'publicOnly'>,
+): Promise<Host> {
+  const { capabilities, headers, proxy, dialTimeoutMs = DEFAULT_DIAL_TIMEOUT_MS } = section
+  const url = section.url ?? { kind: 'registry', base: baseOf(registry) }
+  const role = { capabilities, authoritative: section.authoritative ?? isServer }
+  if (url.kind === 'layout-directory') return { ...url, ...role }
+  const endpoint = {
+    ...role,
+    base: url.base,
+    tls: await readTls(section),
+    ...named,
+    headers,
+    dialTimeoutMs,
+    ...(proxy !== undefined && { proxy }),
   }
-  throw new CodedError('INVALID', `Cannot use "${path}": larger than ${MAX_FILE_BYTES} bytes`)
-}
-
-async function readCertificates(path: string): Promise<string> {
-  const text = await readCapped(path)
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
-  try {
-    // Node ignores a certificate that does not parse and refuses every server instead.
-    for (const block of blocks) new X509Certificate(block)
-  } catch (error) {
-    throw new CodedError('INVALID', `Cannot use "${path}": not a certificate`, { cause: error })
+  if (url.kind === 'layout-http') return { kind: 'layout-http', ...endpoint }
+  return {
+    kind: 'registry',
+    ...endpoint,
+    takesCredentials: section.podCredentials ?? isServer,
+    ...(!hasNameOf(url.base, registry) && { namespace: registry }),
   }
-  if (blocks.length === 0) {
-    throw new CodedError('INVALID', `Cannot use "${path}": no PEM certificate in it`)
+}
+
+async function readTls({ ca, client, skipVerify }: HostSection): Promise<TlsSettings> {
+  const [authorities, certificates] = await Promise.all([
+    Promise.all(ca.map(readCertificates)),
+    Promise.all(client.map(readClientCertificate)),
+  ])
+  return {
+    ca: authorities,
+    verify: !skipVerify,
+    ...(certificates.length > 0 && { client: certificates }),
   }
-  return blocks.join('\n')
 }
 
-function unreadable(path: string, error: unknown): CodedError {
-  const reason = isSystemError(error) ? error.code : 'not UTF-8'
-  return new CodedError('INVALID', `Cannot read "${path}": ${reason}`, { cause: error })
-}
-
-function unconfigured(registry: string, { plainHttpLoopback = false }: HostsOptions): Endpoint {
+function unconfigured(
+  registry: string,
+  { plainHttpLoopback = false, forbidPrivateNetworks = false }: HostsOptions,
+): RegistryHost {
   const plain = plainHttpLoopback && isLoopbackHost(registry)
   return {
-    base: plain ? `http://${registry}/v2` : `https://${serverOf(registry)}/v2`,
+    kind: 'registry',
+    base: plain ? `http://${registry}/v2` : baseOf(registry),
     tls: VERIFIED,
     configured: plain,
+    ...(forbidPrivateNetworks && !plain && { publicOnly: true }),
+    headers: {},
+    dialTimeoutMs: DEFAULT_DIAL_TIMEOUT_MS,
+    capabilities: { pull: true, resolve: true },
+    authoritative: true,
+    takesCredentials: true,
   }
 }
 
-/** Docker Hub's API is not at the name that references carry. */
-function serverOf(registry: string): string {
-  return registry === 'docker.io' ? 'registry-1.docker.io' : registry
+/** Where a registry's own API is. Docker Hub's is not at the name that references carry. */
+function baseOf(registry: string): string {
+  return `https://${registry === 'docker.io' ? 'registry-1.docker.io' : registry}/v2`
+}
+
+function baseOfSection(section: HostSection | undefined, registry: string): string | undefined {
+  if (section?.url === undefined) return baseOf(registry)
+  return section.url.kind === 'registry' ? section.url.base : undefined
+}
+
+/** A mirror in name only: `[host."http://reg:5000"]` for `reg:5000` is that registry, as the admin wants it to be reached. */
+function isAtRegistry(base: string, registry: string): boolean {
+  return hasNameOf(base, registry) && new URL(base).pathname === '/v2'
+}
+
+function hasNameOf(base: string, registry: string): boolean {
+  return [baseOf(registry), `http://${registry}/v2`].some(
+    (own) => new URL(own).host === new URL(base).host,
+  )
 }
 
 function isLoopbackHost(registry: string): boolean {

@@ -1,7 +1,7 @@
 import { innermost, type Reach } from './address.ts'
 import type { Endpoint, TlsSettings } from './hosts.ts'
 import { RequestFailure } from './request-failure.ts'
-import type { HttpAnswer, Sender, Transport } from './transport.ts'
+import type { HttpAnswer, Sender } from './transport.ts'
 
 /** Where a request finally went: enough to send it again on another connection, e.g. in a worker thread. */
 export interface Target {
@@ -11,6 +11,10 @@ export interface Target {
   readonly tls: TlsSettings
   /** The innermost addresses that may be contacted for it; checked after names are resolved. */
   readonly reach: Reach
+  /** How long a connection may take to come about; absent: the transport decides. */
+  readonly dialTimeoutMs?: number
+  /** Through which proxy; may hold a password. Absent: directly. */
+  readonly proxy?: string
 }
 
 /** An answer that is no redirect, and who gave it. */
@@ -25,9 +29,9 @@ const REDIRECTS = [301, 302, 303, 307, 308]
 const MAX_REDIRECTS = 5
 
 /**
- * Sends a request and follows redirects by hand. `Authorization` is dropped for good when scheme, host or port
- * changes (GHSA-vh4v-2xq2-g5cg), TLS never gives way to plain HTTP, and a public registry does not lead to private addresses
- * (GHSA-xf85-363p-868w).
+ * Sends a request and follows redirects by hand. `Authorization` and the headers of the endpoint's configuration are dropped for good when
+ * scheme, host or port changes (GHSA-vh4v-2xq2-g5cg), TLS never gives way to plain HTTP, and a public registry does not lead to private
+ * addresses (GHSA-xf85-363p-868w).
  *
  * @throws RequestFailure when no final answer came
  * @throws the signal's reason
@@ -44,13 +48,13 @@ export async function follow(
 ): Promise<Exchange> {
   const { method, signal } = request
   let { url, headers } = request
+  if (url.origin === new URL(endpoint.base).origin) headers = { ...endpoint.headers, ...headers }
   for (let hop = 0; ; hop++) {
-    const tls = tlsTowards(endpoint, url)
-    const reach = reachTowards(endpoint, url, transport)
-    const answer = await transport.send({ method, url, headers, tls, reach, signal })
+    const target = { url, headers, ...routeTowards(endpoint, url, transport) }
+    const answer = await transport.send({ method, ...target, signal })
     if (!REDIRECTS.includes(answer.status)) {
       const foreign = url.origin !== request.url.origin
-      return { target: { url, headers, tls, reach }, answer, foreign }
+      return { target, answer, foreign }
     }
     await answer.body.dump({ limit: MAX_DRAIN_BYTES, signal }).catch(() => {})
     if (hop === MAX_REDIRECTS) {
@@ -60,12 +64,30 @@ export async function follow(
       )
     }
     const next = nextUrl(answer.header('location'), url)
-    if (next.origin !== url.origin) headers = withoutAuthorization(headers)
+    if (next.origin !== url.origin) headers = withoutSecrets(request.headers)
     url = next
   }
 }
 
-/** How the certificate of a host is checked that an endpoint led to: its CA counts there too, its `skip_verify` for its own host only. */
+/** How a request travels that is made on behalf of an endpoint, to itself or to where it led. */
+export function routeTowards(
+  endpoint: Endpoint,
+  url: URL,
+  transport: Pick<Sender, 'lastReach' | 'proxyFor'>,
+): Omit<Target, 'url' | 'headers'> {
+  const proxy = endpoint.proxy ?? transport.proxyFor(url)
+  return {
+    tls: tlsTowards(endpoint, url),
+    reach: reachTowards(endpoint, url, transport),
+    dialTimeoutMs: endpoint.dialTimeoutMs,
+    ...(proxy !== undefined && { proxy }),
+  }
+}
+
+/**
+ * How the certificate of a host is checked that an endpoint led to: its CA counts there too, its `skip_verify` and its client
+ * certificates are for its own host only.
+ */
 export function tlsTowards({ base, tls }: Endpoint, url: URL): TlsSettings {
   return new URL(base).hostname === url.hostname ? tls : { ca: tls.ca, verify: true }
 }
@@ -77,12 +99,17 @@ export function tlsTowards({ base, tls }: Endpoint, url: URL): TlsSettings {
 export function reachTowards(
   endpoint: Endpoint,
   url: URL,
-  transport: Pick<Transport, 'lastReach'>,
+  transport: Pick<Sender, 'lastReach'>,
 ): Reach {
   const own = new URL(endpoint.base)
-  if (url.origin === own.origin) return endpoint.configured ? 'local' : 'private'
+  if (url.origin === own.origin) {
+    if (endpoint.configured) return 'link'
+    return endpoint.publicOnly ? 'public' : 'private'
+  }
   const reach = transport.lastReach(own.hostname) ?? 'public'
-  return endpoint.configured ? innermost(reach, 'private') : reach
+  const others = endpoint.configured ? innermost(reach, 'private') : reach
+  // SSRF: no host leads to a metadata service, wherever it is itself.
+  return others === 'link' ? 'local' : others
 }
 
 /** Enough to empty the body of an error or redirect and keep the connection. */
@@ -106,7 +133,8 @@ function nextUrl(location: string | undefined, from: URL): URL {
   return next
 }
 
-function withoutAuthorization(
+/** What the request itself brought, but for what proves who asks. */
+function withoutSecrets(
   headers: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
   const { authorization: _, ...rest } = headers

@@ -79,6 +79,11 @@ export function parseReference(text: string): Reference {
   }
 }
 
+/** Answers whether `text` can be a repository's name, e.g. `acme/app`. */
+export function isRepository(text: string): boolean {
+  return text.length <= MAX_REPOSITORY_LENGTH && REPOSITORY.test(text)
+}
+
 /** Writes a reference so that {@link parseReference} reads it back equal. */
 export function formatReference(reference: Reference): string {
   const tag = reference.tag === undefined ? '' : `:${reference.tag}`

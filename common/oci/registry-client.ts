@@ -1,8 +1,9 @@
 import { CodedError } from '../errors.ts'
 import type { CallOptions } from './artifact-source.ts'
 import type { Authorizer } from './authorization.ts'
-import type { Credential } from './credentials.ts'
-import type { Endpoint } from './hosts.ts'
+import { listCandidates, type NodeKeyring } from './credential-candidates.ts'
+import { ANONYMOUS, type Credential } from './credentials.ts'
+import type { Endpoint, RegistryHost } from './hosts.ts'
 import { type Exchange, follow, type Target } from './redirect.ts'
 import type { Reference } from './reference.ts'
 import { answerFailure } from './registry-answer.ts'
@@ -21,7 +22,7 @@ export interface ApiRequest {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** A successful answer, and whose credential it took; undefined for anonymous access. */
+/** A successful answer, and which of the caller's credentials it took; undefined when it is what anyone gets: anonymously, or with the node's. */
 export interface Granted extends Exchange {
   readonly credential: Credential | undefined
 }
@@ -30,52 +31,69 @@ export interface Granted extends Exchange {
 export interface Client {
   readonly transport: Sender
   readonly authorizer: Authorizer
+  readonly nodeKeyring: NodeKeyring
 }
 
 /**
- * Sends one request with each credential of the keyring in turn, and at last without any, until the registry takes one.
+ * Sends one request with each credential of the keyring in turn, then with the node's own, and at last without any, until the registry takes one.
  * The body of the answer is not read yet: its target says where the same bytes can be asked for again.
  *
  * @throws RequestFailure the first refusal when all are refused, saying what was tried
  * @throws the signal's reason
  */
 export async function ask(
-  { transport, authorizer }: Client,
-  endpoint: Endpoint,
+  { nodeKeyring, ...connection }: Client,
+  endpoint: RegistryHost,
   request: ApiRequest,
   { keyring, signal }: CallOptions,
 ): Promise<Granted> {
   const { registry, repository } = request.reference
-  const candidates: readonly { label: string; credential: Credential | undefined }[] = [
-    ...keyring.lookup(registry, repository),
-    { label: 'anonymous access', credential: undefined },
-  ]
+  const caller = {
+    // A mirror is somebody else: what a pod has for the registry is not for it.
+    keyring: endpoint.takesCredentials ? keyring : ANONYMOUS,
+    nodeKeyring: keyringForHost(nodeKeyring, endpoint),
+    ...{ registry, repository, signal },
+  }
+  const tried = new Set<string>()
   const refusals: RequestFailure[] = []
-  for (const { credential } of candidates) {
+  for await (const { credential, proves } of listCandidates(caller, tried)) {
     try {
-      const caller = { endpoint, repository, credential, signal }
-      return await askAs({ transport, authorizer }, caller, request)
+      const asked = { endpoint, repository, credential, signal }
+      const granted = await askAs(connection, asked, request)
+      return proves === 'caller' ? granted : { ...granted, credential: undefined }
     } catch (error) {
       if (!(error instanceof RequestFailure) || !error.refused) throw error
       refusals.push(error)
     }
   }
   const [first] = refusals
-  const tried = [...new Set(candidates.map(({ label }) => label))].join(', ')
   throw new RequestFailure(
     first?.code ?? 'INTERNAL',
-    `${first?.message ?? 'nothing was tried'}; tried ${tried}`,
+    `${first?.message ?? 'nothing was tried'}; tried ${[...tried].join(', ')}`,
     { cause: first?.cause },
   )
 }
 
+/** The node's credentials are those for the host that is contacted; for the registry's name, too, where that host may have them. */
+function keyringForHost(nodeKeyring: NodeKeyring, host: RegistryHost): NodeKeyring {
+  if (host.namespace === undefined) return nodeKeyring
+  const contacted = new URL(host.base).host
+  return {
+    async *lookup(registry, repository, signal) {
+      yield* nodeKeyring.lookup(contacted, repository, signal)
+      if (host.takesCredentials) yield* nodeKeyring.lookup(registry, repository, signal)
+    },
+  }
+}
+
 async function askAs(
-  { transport, authorizer }: Client,
+  { transport, authorizer }: Omit<Client, 'nodeKeyring'>,
   caller: Parameters<Authorizer['authorize']>[0],
   { method, reference, path, what, headers }: ApiRequest,
 ): Promise<Granted> {
   const { endpoint, signal } = caller
   const url = new URL(`${endpoint.base}/${reference.repository}/${path}`)
+  if (endpoint.namespace !== undefined) url.searchParams.set('ns', endpoint.namespace)
   const send = (authorization: string | undefined) =>
     follow(transport, endpoint, {
       method,

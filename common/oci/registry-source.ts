@@ -1,47 +1,49 @@
 import { CodedError } from '../errors.ts'
-import { limitHint } from '../limit-hint.ts'
 import type { NoteReach } from './address-guard.ts'
-import type { ArtifactSource, CallOptions, FetchedManifest } from './artifact-source.ts'
+import type { ArtifactSource, CallOptions } from './artifact-source.ts'
 import { createAuthorizer } from './authorization.ts'
-import { checkBlobAnswer, claimedDigest, isWhole } from './blob-answer.ts'
-import { bodyChunks, discardBody, readBody } from './body.ts'
+import type { BlobRoute } from './blob-route.ts'
+import { bodyChunks } from './body.ts'
+import { NO_NODE_KEYRING, type NodeKeyring } from './credential-candidates.ts'
 import type { Descriptor } from './descriptor.ts'
-import { digestAlgorithm, digestOf } from './digest.ts'
-import type { Endpoint, Hosts } from './hosts.ts'
-import { DEFAULT_MANIFEST_LIMITS, MANIFEST_LIMIT_FLAGS } from './manifest.ts'
-import { ACCEPT_MANIFEST, isMediaType } from './media-types.ts'
-import type { Exchange, Target } from './redirect.ts'
-import { formatReference, type Reference } from './reference.ts'
-import {
-  type ApiRequest,
-  ask,
-  askAgain,
-  type Client,
-  type Granted,
-  toPullError,
-} from './registry-client.ts'
+import { createHostFallback, type RegistryLog } from './host-fallback.ts'
+import { nameOfHost } from './host-name.ts'
+import type { HostPart, HostSource, HostSources, OpenedBlob } from './host-source.ts'
+import type { Host, Hosts, LayoutDirectoryHost } from './hosts.ts'
+import { createLayoutHttpSource } from './layout-http-source.ts'
+import { DEFAULT_MANIFEST_LIMITS } from './manifest.ts'
+import type { Proxies } from './proxy.ts'
+import type { Exchange } from './redirect.ts'
+import type { Reference } from './reference.ts'
+import { toPullError } from './registry-client.ts'
+import { createRegistryHostSource } from './registry-host-source.ts'
 import { RequestFailure } from './request-failure.ts'
-import { type RetryOptions, withRetry } from './retry.ts'
+import type { RetryOptions } from './retry.ts'
+import { createSilence } from './silence.ts'
 import { subjectOf } from './subject.ts'
 import { createTokenCache } from './token-cache.ts'
-import { createTransport, type HttpAnswer, type HttpRequest, type Sender } from './transport.ts'
+import { createTransport, type HttpAnswer, type HttpRequest } from './transport.ts'
+import { UnfitError } from './unfit.ts'
 import { verified } from './verify.ts'
 
-/** Where the client writes what it does; pino's loggers fit. */
-export interface RegistryLog {
-  debug(fields: object, message: string): void
-}
+export type { RegistryLog } from './host-fallback.ts'
 
 export interface RegistrySourceOptions {
   readonly hosts: Hosts
+  /** Reads directories of OCI layouts; default: hosts that are such directories cannot be asked. */
+  readonly layoutDirectories?: HostSource<LayoutDirectoryHost>
+  /** What is tried after the caller's credentials; default nothing. */
+  readonly nodeKeyring?: NodeKeyring
+  /** The environment's proxies; default none. */
+  readonly proxies?: Proxies
   /** Default `oras-csi`. */
   readonly userAgent?: string
-  readonly retry?: Omit<RetryOptions, 'onRetry'>
+  readonly retry?: Omit<RetryOptions, 'onRetry' | 'isWorthIt'>
   /** A connection without a byte for this long is dropped; default 30,000. */
   readonly idleTimeoutMs?: number
   /** Default 4 MiB. */
   readonly maxManifestBytes?: number
-  /** The clock of token lifetimes; default `Date.now`. */
+  /** The clock of token lifetimes and of hosts that rest; default `Date.now`. */
   readonly nowMs?: () => number
   readonly log?: RegistryLog
 }
@@ -54,8 +56,8 @@ export interface BlobPart {
   readonly end?: number
   /** Connections that are not the source's own, e.g. of a thread. The source decides what is sent; they check `reach` and `tls`. */
   readonly connections?: OtherConnections
-  /** Where an earlier part came from: asked first, and the registry only when that no longer answers. */
-  readonly target?: Target | undefined
+  /** Of the download that the part belongs to: its next part comes from where this one did. */
+  readonly route?: BlobRoute | undefined
   /** Requests at most, when this part can wait less than others. */
   readonly attempts?: number
   /** Hears of each failure that is tried again. */
@@ -71,10 +73,11 @@ export interface OtherConnections {
 /** A registry as a source, and the step before a blob's bytes for those who read them in another way. */
 export interface RegistrySource extends ArtifactSource, AsyncDisposable {
   /**
-   * Asks for a blob, or a part, up to the answer's head: authorized, redirected, tried again where that helps, status,
+   * Asks for a blob, or a part, up to the answer's head: authorized, redirected, tried again and at other hosts where that helps, status,
    * range and length checked. The caller reads `answer.body` or destroys it.
    *
    * @throws CodedError as `blob` does
+   * @throws UnfitError when it comes from where no HTTP connection goes
    */
   openBlob(
     reference: Reference,
@@ -84,141 +87,100 @@ export interface RegistrySource extends ArtifactSource, AsyncDisposable {
 }
 
 /**
- * Pulls from registries by the OCI distribution specification 1.1. Disposing closes its connections.
+ * Pulls from registries by the OCI distribution specification 1.1, and from the OCI layouts that stand in for them: from the hosts that are
+ * configured for a registry, in their order, until one has what is asked for. Disposing closes its connections.
  *
  * @see https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#pull
  */
 export function createRegistrySource(options: RegistrySourceOptions): RegistrySource {
   const { hosts, userAgent = 'oras-csi', idleTimeoutMs = 30_000, nowMs = Date.now, log } = options
-  const { maxManifestBytes = DEFAULT_MANIFEST_LIMITS.bytes } = options
-  const transport = createTransport({ idleTimeoutMs })
+  const { maxManifestBytes = DEFAULT_MANIFEST_LIMITS.bytes, proxies, retry } = options
+  const { nodeKeyring = NO_NODE_KEYRING, layoutDirectories = NO_LAYOUT_DIRECTORIES } = options
+  const transport = createTransport({ idleTimeoutMs, ...(proxies && { proxies }) })
   const tokens = createTokenCache({ transport, clientId: userAgent, nowMs })
-  const authorizer = createAuthorizer(tokens)
-  const client: Client = { transport, authorizer }
+  const client = { transport, authorizer: createAuthorizer(tokens), nodeKeyring }
+  const settings = { transport, userAgent, maxManifestBytes }
+  const silence = createSilence({ patienceMs: IDLE_TIMES * idleTimeoutMs })
+  const fallback = createHostFallback({ hosts, retry, silence, nowMs, log })
+  const sourceOf = chooseSource({
+    registry: createRegistryHostSource({ client, ...settings }),
+    'layout-directory': layoutDirectories,
+    'layout-http': createLayoutHttpSource(settings),
+  })
 
-  /** Makes an attempt at a registry's server, again on a transient failure. */
-  async function retrying<T>(
-    reference: Reference,
-    call: CallOptions & Pick<BlobPart, 'attempts' | 'onRetry'>,
-    attempt: (server: Endpoint) => Promise<T>,
-  ): Promise<T> {
-    const { signal, attempts, onRetry } = call
-    signal.throwIfAborted()
-    try {
-      const { server } = await hosts.lookup(reference.registry)
-      return await withRetry(() => attempt(server), signal, {
-        ...options.retry,
-        ...(attempts !== undefined && { attempts }),
-        onRetry: (failure, waitMs) => {
-          onRetry?.(failure)
-          log?.debug(
-            { reference: formatReference(reference), failure: failure.message, waitMs },
-            'registry request is tried again',
-          )
-        },
-      })
-    } catch (error) {
-      throw toPullError(error, reference)
-    }
-  }
-
-  /** Sends a request and uses its answer, both again on a transient failure of either. */
-  const asking = <T>(
-    request: ApiRequest,
-    call: CallOptions,
-    use: (granted: Granted) => Promise<T>,
-  ): Promise<T> =>
-    retrying(request.reference, call, async (server) =>
-      use(await ask(client, server, request, call)),
-    )
-
-  async function fetchManifest(reference: Reference, call: CallOptions): Promise<FetchedManifest> {
-    return asking(manifestRequest('GET', reference, userAgent), call, async (granted) => {
-      const { answer, target, credential } = granted
-      const limits = {
-        url: target.url,
-        maxBytes: maxManifestBytes,
-        name: 'manifest',
-        hint: limitHint(MANIFEST_LIMIT_FLAGS.bytes),
-      }
-      const bytes = await readBody(answer, { ...limits, idleTimeoutMs, signal: call.signal })
-      const claimed = claimedDigest(granted)
-      const digest = reference.digest ?? claimed ?? digestOf(bytes)
-      for (const expected of [digest, claimed ?? digest]) {
-        const found = digestOf(bytes, digestAlgorithm(expected))
-        if (found !== expected) {
-          throw new RequestFailure('CORRUPT', `the manifest ${expected} hashes to ${found}`)
-        }
-      }
-      const mediaType = mediaTypeOf(granted) ?? 'application/octet-stream'
-      const descriptor = { mediaType, digest, size: bytes.length, annotations: {} }
-      return { descriptor, bytes, credential }
-    })
-  }
-
-  async function openBlob(
+  async function open(
     reference: Reference,
     descriptor: Descriptor,
     call: CallOptions & BlobPart,
-  ): Promise<Exchange> {
-    const { signal, target, connections } = call
-    const part = { start: call.offset ?? 0, end: call.end ?? descriptor.size }
-    const request: ApiRequest = {
-      method: 'GET',
-      reference,
-      path: `blobs/${descriptor.digest}`,
-      what: `blob ${descriptor.digest}`,
-      headers: {
-        'user-agent': userAgent,
-        // A proxy that compresses would change the bytes that are hashed.
-        'accept-encoding': 'identity',
-        ...(!isWhole(part, descriptor) && { range: `bytes=${part.start}-${part.end - 1}` }),
-      },
-    }
-    const sender: Sender = connections
-      ? { ...transport, send: (http) => connections.send(http, transport.noteReach) }
-      : transport
-    return retrying(reference, call, async (server) => {
-      const exchange =
-        (target && (await askAgain(sender, server, target, request, signal))) ??
-        (await ask({ transport: sender, authorizer }, server, request, call))
-      try {
-        checkBlobAnswer(exchange, part, descriptor)
-      } catch (error) {
-        discardBody(exchange.answer)
-        throw error
-      }
-      return exchange
+  ): Promise<OpenedBlob> {
+    const { attempts, onRetry, route, connections, offset = 0, end = descriptor.size } = call
+    const part: HostPart = { start: offset, end, connections }
+    const { start } = part
+    const question = { ...call, reference, needs: 'pull', attempts, onRetry, route, start } as const
+    return fallback.ask(question, async (host) => {
+      const earlier = route?.earlier(host)
+      const opened = await sourceOf(host).openBlob(reference, descriptor, {
+        ...call,
+        ...part,
+        earlier,
+      })
+      route?.worked(host, start, opened.kind === 'exchange' ? opened.exchange : undefined)
+      return opened
     })
   }
 
   return {
     async resolve(reference, call) {
-      const found = await asking(
-        manifestRequest('HEAD', reference, userAgent),
-        call,
-        async (granted) => {
-          await granted.answer.body.dump()
-          return describeHead(granted, reference)
-        },
+      const needs = nameKind(reference)
+      return fallback.ask({ ...call, reference, needs }, (host) =>
+        sourceOf(host).resolve(reference, call),
       )
-      return found ?? (await fetchManifest(reference, call)).descriptor
     },
-    manifest: fetchManifest,
-    openBlob,
+    async manifest(reference, call) {
+      const needs = nameKind(reference)
+      return fallback.ask({ ...call, reference, needs }, async (host) => {
+        const fetched = await sourceOf(host).manifest(reference, call)
+        return { ...fetched, authoritative: host.authoritative }
+      })
+    },
+    async mayRead(reference, descriptor, call) {
+      try {
+        const question = { ...call, reference, needs: 'pull', authoritativeOnly: true } as const
+        return await fallback.ask(question, async (host) => {
+          const source = sourceOf(host)
+          await source.hasBlob?.(reference, descriptor, call)
+          return source.hasBlob !== undefined
+        })
+      } catch {
+        call.signal.throwIfAborted()
+        return false
+      }
+    },
+    async openBlob(reference, descriptor, call) {
+      const opened = await open(reference, descriptor, call)
+      if (opened.kind === 'exchange') return opened.exchange
+      await endOf(opened.chunks)
+      throw new UnfitError('the blob does not come over HTTP')
+    },
     async *blob(reference, descriptor, call) {
       const { offset = 0, signal } = call
       checkOffset(reference, offset, descriptor)
       // A range of nothing cannot be asked for.
       if (offset > 0 && offset === descriptor.size) return
-      const { answer, target } = await openBlob(reference, descriptor, call)
+      const opened = await open(reference, descriptor, call)
       const subject = subjectOf(reference)
-      const framed = answer.header('content-length') ?? answer.header('transfer-encoding')
-      const onShort = () => {
-        if (framed !== undefined) return
-        throw new CodedError('UNAVAILABLE', `${subject}: connection closed before the blob's end`)
-      }
       try {
+        if (opened.kind === 'stream') {
+          yield* verified(opened.chunks, { descriptor, offset, subject, sender: 'layout' })
+          return
+        }
+        const { answer, target } = opened.exchange
+        const framed = answer.header('content-length') ?? answer.header('transfer-encoding')
+        const onShort = () => {
+          if (framed !== undefined) return
+          const message = `${subject}: connection closed before the blob's end`
+          throw new CodedError('UNAVAILABLE', message)
+        }
         const chunks = bodyChunks(answer, { url: target.url, idleTimeoutMs, signal })
         yield* verified(chunks, { descriptor, offset, subject, sender: 'registry', onShort })
       } catch (error) {
@@ -232,40 +194,62 @@ export function createRegistrySource(options: RegistrySourceOptions): RegistrySo
   }
 }
 
-function manifestRequest(
-  method: 'GET' | 'HEAD',
-  reference: Reference,
-  userAgent: string,
-): ApiRequest {
-  const name = reference.digest ?? reference.tag
-  if (name === undefined) {
-    throw new CodedError('INVALID', `${subjectOf(reference)}: expected a tag or a digest`)
+/** A host that let two connections in a row go without a byte is not busy, it is gone: a minute, unless the admin has another patience. */
+const IDLE_TIMES = 2
+
+/** The methods of a source for one host of its kind. */
+interface BoundSource {
+  resolve(...call: CallOf<'resolve'>): ReturnType<HostSource<Host>['resolve']>
+  manifest(...call: CallOf<'manifest'>): ReturnType<HostSource<Host>['manifest']>
+  openBlob(...call: CallOf<'openBlob'>): Promise<OpenedBlob>
+  hasBlob: ((...call: CallOf<'hasBlob'>) => Promise<void>) | undefined
+}
+
+type CallOf<K extends keyof HostSource<Host>> =
+  Parameters<Required<HostSource<Host>>[K]> extends [Host, ...infer Rest] ? Rest : never
+
+function chooseSource(sources: HostSources): (host: Host) => BoundSource {
+  return (host) => {
+    switch (host.kind) {
+      case 'registry':
+        return bind(sources.registry, host)
+      case 'layout-directory':
+        return bind(sources['layout-directory'], host)
+      case 'layout-http':
+        return bind(sources['layout-http'], host)
+    }
   }
+}
+
+function bind<H extends Host>(source: HostSource<H>, host: H): BoundSource {
   return {
-    method,
-    reference,
-    path: `manifests/${name}`,
-    what: `manifest "${name}"`,
-    headers: { 'user-agent': userAgent, accept: ACCEPT_MANIFEST },
+    resolve: (...call) => source.resolve(host, ...call),
+    manifest: (...call) => source.manifest(host, ...call),
+    openBlob: (...call) => source.openBlob(host, ...call),
+    hasBlob: source.hasBlob && ((...call) => source.hasBlob?.(host, ...call) ?? Promise.resolve()),
   }
 }
 
-/** What the head of an answer says; undefined when it does not say enough. */
-function describeHead(granted: Granted, { digest: wanted }: Reference): Descriptor | undefined {
-  const digest = claimedDigest(granted)
-  const mediaType = mediaTypeOf(granted)
-  const length = granted.answer.header('content-length')
-  if (digest === undefined || mediaType === undefined) return undefined
-  if (length === undefined || !/^\d{1,15}$/.test(length)) return undefined
-  if (wanted !== undefined && digest !== wanted) {
-    throw new RequestFailure('CORRUPT', `registry answered for manifest ${wanted} with ${digest}`)
-  }
-  return { mediaType, digest, size: Number(length), annotations: {} }
+const NO_LAYOUT_DIRECTORIES: HostSource<LayoutDirectoryHost> = {
+  resolve: (host) => refuseDirectory(host),
+  manifest: (host) => refuseDirectory(host),
+  openBlob: (host) => refuseDirectory(host),
 }
 
-function mediaTypeOf({ answer }: Exchange): string | undefined {
-  const mediaType = (answer.header('content-type') ?? '').split(';')[0]?.trim() ?? ''
-  return isMediaType(mediaType) ? mediaType : undefined
+async function refuseDirectory(host: LayoutDirectoryHost): Promise<never> {
+  throw new RequestFailure('INVALID', `"${nameOfHost(host)}" cannot be read by this program`)
+}
+
+/** What a host must be capable of that is asked for a manifest. @throws INVALID for neither tag nor digest */
+function nameKind(reference: Reference): 'pull' | 'resolve' {
+  if (reference.digest !== undefined) return 'pull'
+  if (reference.tag !== undefined) return 'resolve'
+  throw new CodedError('INVALID', `${subjectOf(reference)}: expected a tag or a digest`)
+}
+
+/** Ends a stream that nobody reads. */
+async function endOf(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  await chunks[Symbol.asyncIterator]().return?.()
 }
 
 function checkOffset(reference: Reference, offset: number, { size }: Descriptor): void {

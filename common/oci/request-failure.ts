@@ -15,6 +15,8 @@ export class RequestFailure extends Error {
   readonly refused: boolean
   /** The server said that it is asked for too much. */
   readonly overload: boolean
+  /** No connection came about. */
+  readonly unreachable: boolean
 
   constructor(
     code: ErrorCode,
@@ -24,12 +26,14 @@ export class RequestFailure extends Error {
       retryAfterMs,
       refused = false,
       overload = false,
+      unreachable = false,
       cause,
     }: {
       readonly transient?: boolean
       readonly retryAfterMs?: number | undefined
       readonly refused?: boolean
       readonly overload?: boolean
+      readonly unreachable?: boolean
       readonly cause?: unknown
     } = {},
   ) {
@@ -40,6 +44,7 @@ export class RequestFailure extends Error {
     this.retryAfterMs = retryAfterMs
     this.refused = refused
     this.overload = overload
+    this.unreachable = unreachable
   }
 }
 

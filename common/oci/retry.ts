@@ -11,6 +11,8 @@ export interface RetryOptions {
   readonly random?: () => number
   /** Default: a timer. Rejects when the signal fires. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<unknown>
+  /** Which failures are tried again, of those that may pass; default all. */
+  readonly isWorthIt?: (failure: RequestFailure) => boolean
   /** Hears of each failure that is tried again. */
   readonly onRetry?: (failure: RequestFailure, waitMs: number) => void
 }
@@ -33,6 +35,7 @@ export async function withRetry<T>(
     baseMs = 200,
     random = Math.random,
     sleep = (ms, until) => setTimeout(ms, undefined, { signal: until }),
+    isWorthIt = () => true,
     onRetry = () => {},
   }: RetryOptions = {},
 ): Promise<T> {
@@ -42,6 +45,7 @@ export async function withRetry<T>(
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof RequestFailure) || !error.transient || made >= attempts) throw error
+      if (!isWorthIt(error)) throw error
       const backOffMs = baseMs * 2 ** (made - 1) * (0.5 + random() / 2)
       const waitMs = Math.min(MAX_WAIT_MS, Math.max(error.retryAfterMs ?? 0, backOffMs))
       onRetry(error, waitMs)

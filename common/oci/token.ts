@@ -4,7 +4,7 @@ import { readBody } from './body.ts'
 import type { Challenge } from './challenge.ts'
 import type { Credential } from './credentials.ts'
 import type { Endpoint } from './hosts.ts'
-import { type Exchange, follow, reachTowards, tlsTowards } from './redirect.ts'
+import { type Exchange, follow, routeTowards } from './redirect.ts'
 import {
   formatStatus,
   meaningOfStatus,
@@ -137,18 +137,15 @@ async function postRefresh(
     accept: 'application/json',
     'content-type': 'application/x-www-form-urlencoded',
   }
-  const tls = tlsTowards(endpoint, realm)
-  const reach = reachTowards(endpoint, realm, transport)
-  const answer = await transport.send({
-    method: 'POST',
+  const own = realm.origin === new URL(endpoint.base).origin ? endpoint.headers : {}
+  const target = {
     url: realm,
-    headers,
-    body: form.toString(),
-    tls,
-    reach,
-    signal,
-  })
-  return { target: { url: realm, headers, tls, reach }, answer, foreign: false }
+    headers: { ...own, ...headers },
+    ...routeTowards(endpoint, realm, transport),
+  }
+  const body = form.toString()
+  const answer = await transport.send({ method: 'POST', ...target, body, signal })
+  return { target, answer, foreign: false }
 }
 
 /** `Basic` and base64 of `user:password`. */

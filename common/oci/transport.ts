@@ -1,8 +1,10 @@
-import { Pool } from 'undici'
-import type { Reach } from './address.ts'
+import { type Dispatcher, Pool, ProxyAgent } from 'undici'
+import { isWithin, type Reach } from './address.ts'
 import { checkLiteral, guardedLookup, type NoteReach } from './address-guard.ts'
-import { connectionFailure } from './connection-failure.ts'
+import { connectionFailure, refuseAddress } from './connection-failure.ts'
+import { DEFAULT_DIAL_TIMEOUT_MS } from './dial-timeout.ts'
 import type { TlsSettings } from './hosts.ts'
+import { NO_PROXIES, type Proxies } from './proxy.ts'
 import { RequestFailure } from './request-failure.ts'
 import { secureContextOf, trustKey } from './trust.ts'
 
@@ -15,6 +17,10 @@ export interface HttpRequest {
   readonly tls: TlsSettings
   /** The innermost addresses that may be contacted; checked after names are resolved. */
   readonly reach: Reach
+  /** Default 10 s, and never longer than the idle time-out. */
+  readonly dialTimeoutMs?: number
+  /** The proxy to go through, which resolves names by itself: then `reach` counts for addresses in the URL. May hold a password. */
+  readonly proxy?: string
   readonly signal: AbortSignal
 }
 
@@ -45,20 +51,29 @@ export interface Transport extends AsyncDisposable {
   send(request: HttpRequest): Promise<HttpAnswer>
   /** Where a host was last seen: the innermost of its addresses; undefined before the first request. */
   lastReach(hostname: string): Reach | undefined
+  /** Which proxy the environment wants for a URL. */
+  proxyFor(url: URL): string | undefined
   /** Takes in where a host was seen by somebody who connects on his own. */
   noteReach: NoteReach
 }
 
 /** What a request needs of a transport: requests may go out on other connections by the same rules. */
-export type Sender = Pick<Transport, 'idleTimeoutMs' | 'send' | 'lastReach'>
+export type Sender = Pick<Transport, 'idleTimeoutMs' | 'send' | 'lastReach' | 'proxyFor'>
 
 /** A host name is at most 253 bytes and hosts come from references and redirects: bounded, the oldest goes. */
 const MAX_POOLS = 256
 /** Several blobs at once, each in several ranges, and small requests beside them. */
 const CONNECTIONS_PER_ORIGIN = 64
 
-export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: number }): Transport {
-  const pools = new Map<string, Pool>()
+export function createTransport({
+  idleTimeoutMs,
+  proxies = NO_PROXIES,
+}: {
+  readonly idleTimeoutMs: number
+  /** Default: every connection is direct. */
+  readonly proxies?: Proxies
+}): Transport {
+  const pools = new Map<string, Dispatcher>()
   const reaches = new Map<string, Reach>()
   let closed = false
   const note = (hostname: string, reach: Reach) => {
@@ -68,14 +83,17 @@ export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: num
   return {
     idleTimeoutMs,
     lastReach: (hostname) => reaches.get(hostname),
+    proxyFor: proxies.proxyFor,
     noteReach: note,
-    async send({ method, url, headers, body, tls, reach, signal }) {
+    async send(request) {
+      const { method, url, headers, body, signal } = request
       signal.throwIfAborted()
       if (closed) throw new RequestFailure('UNAVAILABLE', 'the registry client was closed')
       try {
-        checkLiteral(url, reach, note)
-        const pool = poolFor(pools, url, tls, reach, idleTimeoutMs, note)
-        const answer = await pool.request({
+        checkLiteral(url, request.reach, note)
+        if (request.proxy !== undefined) checkLocalName(url, request.reach)
+        const answer = await poolFor(pools, request, idleTimeoutMs, note).request({
+          origin: url.origin,
           method,
           path: url.pathname + url.search,
           headers,
@@ -89,7 +107,7 @@ export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: num
         }
       } catch (error) {
         signal.throwIfAborted()
-        throw connectionFailure(error, url, idleTimeoutMs)
+        throw connectionFailure(error, url, idleTimeoutMs, request.proxy)
       }
     },
     async [Symbol.asyncDispose]() {
@@ -100,39 +118,30 @@ export function createTransport({ idleTimeoutMs }: { readonly idleTimeoutMs: num
   }
 }
 
+/** A proxy would take the name for its own loopback. */
+function checkLocalName({ hostname }: URL, reach: Reach): void {
+  if (!isWithin('local', reach) && /(?:^|\.)localhost\.?$/.test(hostname)) {
+    throw refuseAddress(hostname, 'loopback')
+  }
+}
+
 function poolFor(
-  pools: Map<string, Pool>,
-  url: URL,
-  tls: TlsSettings,
-  reach: Reach,
+  pools: Map<string, Dispatcher>,
+  request: HttpRequest,
   idleTimeoutMs: number,
   note: NoteReach,
-): Pool {
-  // A connection belongs to whoever trusts its certificate in the same way.
+): Dispatcher {
+  const { url, tls, reach, proxy = '', dialTimeoutMs = DEFAULT_DIAL_TIMEOUT_MS } = request
+  // A connection belongs to whoever trusts its certificate in the same way, and shows the same one.
   const trust = url.protocol === 'https:' ? trustKey(tls) : ''
-  const key = `${url.origin} ${trust} ${reach}`
+  const key = [url.origin, trust, reach, dialTimeoutMs, proxy].join(' ')
   const known = pools.get(key)
   if (known !== undefined) {
     pools.delete(key)
     pools.set(key, known)
     return known
   }
-  const pool = new Pool(url.origin, {
-    connections: CONNECTIONS_PER_ORIGIN,
-    // One flow-controlled connection for all streams is slower than a connection for each.
-    allowH2: false,
-    headersTimeout: idleTimeoutMs,
-    bodyTimeout: idleTimeoutMs,
-    keepAliveTimeout: 10_000,
-    connect: {
-      timeout: Math.min(idleTimeoutMs, 10_000),
-      lookup: guardedLookup(reach, note),
-      ...(url.protocol === 'https:' && {
-        rejectUnauthorized: tls.verify,
-        ...(tls.ca.length > 0 && { secureContext: secureContextOf(tls) }),
-      }),
-    },
-  })
+  const pool = openPool({ ...request, dialTimeoutMs }, idleTimeoutMs, note)
   pools.set(key, pool)
   const oldest = pools.entries().next().value
   if (pools.size > MAX_POOLS && oldest !== undefined) {
@@ -141,6 +150,45 @@ function poolFor(
     oldest[1].close().catch(() => {})
   }
   return pool
+}
+
+function openPool(
+  { url, tls, reach, proxy, dialTimeoutMs }: HttpRequest & { readonly dialTimeoutMs: number },
+  idleTimeoutMs: number,
+  note: NoteReach,
+): Dispatcher {
+  const timeout = Math.min(idleTimeoutMs, dialTimeoutMs)
+  const secureContext = url.protocol === 'https:' ? secureContextOf(tls) : undefined
+  const trust = {
+    rejectUnauthorized: tls.verify,
+    ...(secureContext !== undefined && { secureContext }),
+  }
+  const options = {
+    connections: CONNECTIONS_PER_ORIGIN,
+    // One flow-controlled connection for all streams is slower than a connection for each.
+    allowH2: false,
+    headersTimeout: idleTimeoutMs,
+    bodyTimeout: idleTimeoutMs,
+    keepAliveTimeout: 10_000,
+  }
+  if (proxy !== undefined) {
+    return new ProxyAgent({
+      ...options,
+      uri: proxy,
+      // Many proxies let CONNECT go to port 443 only; plain requests they forward.
+      proxyTunnel: false,
+      connectTimeout: timeout,
+      requestTls: trust,
+    })
+  }
+  return new Pool(url.origin, {
+    ...options,
+    connect: {
+      timeout,
+      lookup: guardedLookup(reach, note),
+      ...(url.protocol === 'https:' && trust),
+    },
+  })
 }
 
 function firstValue(value: string | string[] | undefined): string | undefined {

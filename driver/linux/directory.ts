@@ -19,9 +19,10 @@ import {
  *
  * - `beneath` no symbolic link anywhere, nothing above the directory, no other file system
  * - `beneath-links` symbolic links are followed, as long as they stay beneath the directory; no other file system
+ * - `beneath-mounts` the same, and what is mounted beneath the directory is part of it
  * - `in-root` symbolic links are followed as if the directory were `/`; no other file system
  */
-export type Resolution = 'beneath' | 'beneath-links' | 'in-root'
+export type Resolution = 'beneath' | 'beneath-links' | 'beneath-mounts' | 'in-root'
 
 /** The name of one directory entry; bytes (without a NUL) where it may not be UTF-8. */
 export type EntryName = string | Uint8Array
@@ -55,6 +56,7 @@ const RESOLVE_IN_ROOT = 0x10n
 const RESOLVE = {
   beneath: RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
   'beneath-links': RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+  'beneath-mounts': RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
   'in-root': RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 } as const satisfies Record<Resolution, bigint>
 

@@ -10,6 +10,8 @@ export interface DriverObserver {
   pulled(code: ResultCode, bytes: number, seconds: number): void
   /** A volume's source was asked for: the node had its tree, or it had to be pulled. */
   asked(result: 'hit' | 'miss'): void
+  /** A volume's source was shown as its tag was last resolved: the registry did not answer. */
+  outage(): void
   published(code: ResultCode, seconds: number): void
   unpublished(code: ResultCode, seconds: number): void
   readonly evicted: OnEvicted
@@ -63,6 +65,12 @@ export function createDriverMetrics(options: {
     'Sources of volumes that were asked for, by whether the node had them.',
   )
   for (const result of ['hit', 'miss']) asked.add(0, { result })
+  const outages = withStart(
+    metrics.counter(
+      'oras_csi_outage_starts_total',
+      'Sources of volumes whose tag was taken for what it last meant, since the registry did not answer.',
+    ),
+  )
   const evictions = metrics.counter(
     'oras_csi_evictions_total',
     'What was evicted from the store, by kind and by what for.',
@@ -79,6 +87,7 @@ export function createDriverMetrics(options: {
         pulledBytes.add(bytes)
       },
       asked: (result) => asked.add(1, { result }),
+      outage: () => outages.add(1),
       published: timed(publishes),
       unpublished: timed(unpublishes),
       evicted({ kind, bytes }, reason) {

@@ -2,10 +2,11 @@ import pLimit from 'p-limit'
 import type { ArtifactSource } from '../../common/oci/artifact-source.ts'
 import type { Keyring } from '../../common/oci/credentials.ts'
 import type { Descriptor } from '../../common/oci/descriptor.ts'
+import type { Digest } from '../../common/oci/digest.ts'
 import type { Reference } from '../../common/oci/reference.ts'
 import { createKeyedLock } from '../keyed-lock.ts'
 import type { Origin } from '../store/blobs.ts'
-import { ingestPath } from '../store/ingest-files.ts'
+import { ingestPath, removeIngest } from '../store/ingest-files.ts'
 import type { Store } from '../store/store.ts'
 import { readBytes } from './download/byte-counter.ts'
 import type { DownloadSpace } from './download/download-space.ts'
@@ -15,24 +16,31 @@ import {
   type FollowableDownload,
   type RunningDownload,
 } from './download/running-download.ts'
-import { fetchBlob } from './fetch-blob.ts'
-import { createJobs } from './jobs.ts'
+import { type BlobFetch, fetchBlob } from './fetch-blob.ts'
+import { createJobs, type Jobs } from './jobs.ts'
+import { isRefusal } from './manifest/refusals.ts'
 import { advanceWatermark, endWatermark } from './watermark.ts'
 
 /** Who asks for a blob, and until when. */
 export interface BlobCall {
   readonly reference: Reference
   readonly keyring: Keyring
+  /** Names who asks, see {@link Jobs.join}. */
+  readonly caller?: string
   /** When it fires, the call ends; the download goes on for others and for a while. */
   readonly signal: AbortSignal
 }
 
 /**
- * Brings blobs to the node, each once for all who ask at the same time. Downloads are shared only by those who come to the same origin:
- * whoever asks elsewhere downloads for himself, since the registry that lets him is the proof that he may.
+ * Brings blobs to the node, each once for all who ask at the same time and may have it.
+ *
+ * That a blob is on the disk, or on its way, is no permission, and neither is its digest: a manifest in an attacker's own registry may name
+ * any. So a blob counts for those who come to the registry and repository that it was downloaded from ({@link Origin}; that they may
+ * read there is for whoever calls to know), and for those whom the same registry says that they may read it in another of its
+ * repositories. For everybody else it is downloaded in full from where he asks, verified, and only then becomes one file with the other.
  */
 export interface BlobPuller extends AsyncDisposable {
-  /** Makes sure that the blob is in the store, downloaded from `origin`. @throws as {@link fetchBlob} */
+  /** Makes sure that the blob is in the store and counts for who may read at `origin`. @throws as {@link fetchBlob} */
   ensure(descriptor: Descriptor, origin: Origin, call: BlobCall): Promise<void>
 
   /**
@@ -66,13 +74,55 @@ export function createBlobPuller(options: {
   const { store, source, downloadThreads, space, bigBytes = DEFAULT_BIG_BYTES } = options
   const { blobs, ingestDirectory } = store
   const turns = pLimit(options.maxDownloads)
-  const jobs = createJobs<void>(options)
+  const jobs = createJobs<void>({ ...options, isPersonal: isRefusal })
   const ingests = createKeyedLock()
   const running = new Map<string, RunningDownload>()
+  /** By digest: the origins from which bytes come in, each while its job does not wait for another's. */
+  const fetching = new Map<Digest, Set<Origin>>()
   const keyOf = ({ digest }: Descriptor, origin: Origin) => `${origin}@${digest}`
 
+  /**
+   * Takes a blob over from another repository of the same registry, on the disk or on its way, if that registry lets this caller read it in
+   * his own. A yes from any other registry says nothing: an attacker's says it to everything.
+   *
+   * @returns false when it is to be downloaded
+   */
+  const takeOver = async (
+    descriptor: Descriptor,
+    origin: Origin,
+    { reference, keyring, signal }: BlobCall,
+  ): Promise<boolean> => {
+    const isSibling = (other: Origin) => other.startsWith(`${reference.registry}/`)
+    const { digest } = descriptor
+    const siblings = [...(fetching.get(digest) ?? []), ...(await blobs.origins(digest))].filter(
+      isSibling,
+    )
+    if (siblings.length === 0 || source.mayRead === undefined) return false
+    const call = { keyring, signal, authoritativeOnly: true }
+    if (!(await source.mayRead(reference, descriptor, call))) return false
+    for (const sibling of siblings) {
+      // Its failure is its own: then the next, or a download.
+      await jobs.joinRunning(keyOf(descriptor, sibling), signal)?.catch(() => undefined)
+      signal.throwIfAborted()
+      if (await blobs.has(digest, sibling)) return blobs.addOrigin(digest, origin)
+    }
+    return false
+  }
+
+  const fetch = async (options: BlobFetch): Promise<void> => {
+    const { descriptor, origin } = options
+    const origins = fetching.get(descriptor.digest) ?? new Set()
+    fetching.set(descriptor.digest, origins.add(origin))
+    try {
+      await turns(() => fetchBlob(options))
+    } finally {
+      origins.delete(origin)
+      if (origins.size === 0) fetching.delete(descriptor.digest)
+    }
+  }
+
   return {
-    ensure(descriptor, origin, { reference, keyring, signal }) {
+    ensure(descriptor, origin, { reference, keyring, signal, caller }) {
       const key = keyOf(descriptor, origin)
       return jobs.join(
         key,
@@ -86,18 +136,22 @@ export function createBlobPuller(options: {
           try {
             // One writer to an ingest file: a job that was cancelled may still be ending when the next begins.
             using _ = await ingests.acquire(key, job.signal)
-            if (await blobs.has(descriptor.digest, origin)) {
+            const call = { reference, keyring, signal: job.signal }
+            const isHere =
+              (await blobs.has(descriptor.digest, origin)) ||
+              (await takeOver(descriptor, origin, call))
+            if (isHere) {
+              // A follower is to read the blob, and not what an earlier download left.
+              await removeIngest(download.path)
               advanceWatermark(download.watermark, descriptor.size)
               endWatermark(download.watermark, 'complete')
               return
             }
-            await turns(() =>
-              fetchBlob({
-                ...{ source, reference, descriptor, keyring, origin, blobs, space, download },
-                signal: job.signal,
-                threads: descriptor.size < bigBytes ? undefined : downloadThreads,
-              }),
-            )
+            await fetch({
+              ...{ source, descriptor, origin, blobs, space, download },
+              ...call,
+              threads: descriptor.size < bigBytes ? undefined : downloadThreads,
+            })
           } finally {
             // Changes nothing where the download is complete.
             endWatermark(download.watermark, 'failed')
@@ -106,6 +160,7 @@ export function createBlobPuller(options: {
           }
         },
         signal,
+        caller,
       )
     },
     follow(descriptor, origin) {

@@ -1,5 +1,6 @@
-import { CodedError } from '../../common/errors.ts'
+import { CodedError, isCodedError } from '../../common/errors.ts'
 import type { ArtifactSource } from '../../common/oci/artifact-source.ts'
+import { type BlobRoute, createBlobRoute } from '../../common/oci/blob-route.ts'
 import type { Keyring } from '../../common/oci/credentials.ts'
 import type { Descriptor } from '../../common/oci/descriptor.ts'
 import type { Reference } from '../../common/oci/reference.ts'
@@ -30,7 +31,7 @@ export interface BlobFetch {
 /**
  * Downloads a blob into its ingest file, going on where an earlier try or process ended, verifies it, and commits it.
  *
- * What was downloaded stays for the next try, unless it is known to be wrong: then it is deleted.
+ * What was downloaded stays for the next try, unless it is known to be wrong: then it is deleted, and another host is asked if there is one.
  *
  * @throws CORRUPT when the whole does not match the descriptor; EXHAUSTED when there is no room for it; else as {@link ArtifactSource}
  */
@@ -39,13 +40,8 @@ export async function fetchBlob(fetch: BlobFetch): Promise<void> {
   signal.throwIfAborted()
   const subject = subjectOf(reference)
   using _ = await space?.reserve(download, descriptor.size, subject)
-  if (!(await downloadWhole(fetch))) {
-    // A wrong beginning that an earlier process left must not fail the pull for ever: once more from the start.
-    download.restart()
-    if (!(await downloadWhole(fetch))) {
-      throw new CodedError('CORRUPT', `${subject}: blob ${descriptor.digest} has other bytes`)
-    }
-  }
+  const route = createBlobRoute()
+  while (!(await downloadAfresh(fetch, route, subject))) download.restart()
   signal.throwIfAborted()
   reachStage('blob-verified')
   endWatermark(download.watermark, 'complete')
@@ -53,8 +49,26 @@ export async function fetchBlob(fetch: BlobFetch): Promise<void> {
   reachStage('blob-committed')
 }
 
+/** @returns false when what came was wrong, nothing of it is left, and there is another host to ask */
+async function downloadAfresh(
+  fetch: BlobFetch,
+  route: BlobRoute,
+  subject: string,
+): Promise<boolean> {
+  try {
+    if (await downloadWhole(fetch, route)) return true
+    // A wrong beginning that an earlier process left must not fail the pull for ever: once more from the start.
+    fetch.download.restart()
+    if (await downloadWhole(fetch, route)) return true
+    throw new CodedError('CORRUPT', `${subject}: blob ${fetch.descriptor.digest} has other bytes`)
+  } catch (error) {
+    if (!isCodedError(error, 'CORRUPT') || !route.distrust()) throw error
+    return false
+  }
+}
+
 /** @returns false when bytes of an earlier try were wrong, and nothing is left */
-async function downloadWhole(fetch: BlobFetch): Promise<boolean> {
-  const result = (await fetch.threads?.download(fetch)) ?? 'unfit'
-  return result === 'unfit' ? downloadInline(fetch) : result === 'verified'
+async function downloadWhole(fetch: BlobFetch, route: BlobRoute): Promise<boolean> {
+  const result = (await fetch.threads?.download({ ...fetch, route })) ?? 'unfit'
+  return result === 'unfit' ? downloadInline({ ...fetch, route }) : result === 'verified'
 }

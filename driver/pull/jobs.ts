@@ -21,11 +21,21 @@ export interface JobContext {
  */
 export interface Jobs<T> extends AsyncDisposable {
   /**
-   * Joins the job of `key`, starting it when there is none, and waits for it.
+   * Joins the job of `key`, starting it when there is none, and waits for it. When the job of another caller fails for a reason that concerns
+   * only him (`isPersonal`), this caller starts it again as himself.
    *
+   * @param caller names who asks; callers of one name are refused together
    * @throws what the job threw, or the signal's reason when it fires first
    */
-  join(key: string, start: (context: JobContext) => Promise<T>, signal: AbortSignal): Promise<T>
+  join(
+    key: string,
+    start: (context: JobContext) => Promise<T>,
+    signal: AbortSignal,
+    caller?: string,
+  ): Promise<T>
+
+  /** Waits for the job of `key` as one of its callers if it runs, whoever started it; undefined when it does not. */
+  joinRunning(key: string, signal: AbortSignal): Promise<T> | undefined
 
   /** How far the job of `key` is; undefined when none runs. */
   progress(key: string): Progress | undefined
@@ -37,6 +47,7 @@ export interface Jobs<T> extends AsyncDisposable {
 interface Job<T> {
   readonly result: Promise<T>
   readonly controller: AbortController
+  readonly caller: string
   waiters: number
   linger: NodeJS.Timeout | undefined
   progress: () => Progress
@@ -47,13 +58,23 @@ interface Job<T> {
  */
 const DEFAULT_LINGER_MS = 5 * 60 * 1_000
 
-export function createJobs<T>(options: { readonly lingerMs?: number } = {}): Jobs<T> {
-  const { lingerMs = DEFAULT_LINGER_MS } = options
+export function createJobs<T>(
+  options: {
+    readonly lingerMs?: number
+    /** Answers whether an error concerns only who started the job, e.g. that his password is refused; default none does. */
+    readonly isPersonal?: (error: unknown) => boolean
+  } = {},
+): Jobs<T> {
+  const { lingerMs = DEFAULT_LINGER_MS, isPersonal = () => false } = options
   const jobs = new Map<string, Job<T>>()
   /** Those that were cancelled and have not ended yet, too. */
   const running = new Set<Promise<T>>()
 
-  const begin = (key: string, start: (context: JobContext) => Promise<T>): Job<T> => {
+  const begin = (
+    key: string,
+    start: (context: JobContext) => Promise<T>,
+    caller: string,
+  ): Job<T> => {
     const controller = new AbortController()
     let progress = (): Progress => ({ done: 0, total: 0 })
     const result = start({
@@ -69,7 +90,7 @@ export function createJobs<T>(options: { readonly lingerMs?: number } = {}): Job
     })
     const job: Job<T> = {
       result,
-      controller,
+      ...{ controller, caller },
       waiters: 0,
       linger: undefined,
       progress: () => progress(),
@@ -81,24 +102,39 @@ export function createJobs<T>(options: { readonly lingerMs?: number } = {}): Job
     return job
   }
 
+  const wait = async (key: string, job: Job<T>, signal: AbortSignal): Promise<T> => {
+    job.waiters += 1
+    clearTimeout(job.linger)
+    try {
+      return await rejectOnAbort(job.result, signal)
+    } finally {
+      job.waiters -= 1
+      if (job.waiters === 0 && jobs.get(key) === job) {
+        job.linger = setTimeout(() => {
+          // Off the map first: a caller that comes now starts afresh instead of joining what is ending.
+          jobs.delete(key)
+          job.controller.abort(new Error('nobody waits for this any more'))
+        }, lingerMs).unref()
+      }
+    }
+  }
+
   return {
-    async join(key, start, signal) {
-      signal.throwIfAborted()
-      const job = jobs.get(key) ?? begin(key, start)
-      job.waiters += 1
-      clearTimeout(job.linger)
-      try {
-        return await rejectOnAbort(job.result, signal)
-      } finally {
-        job.waiters -= 1
-        if (job.waiters === 0 && jobs.get(key) === job) {
-          job.linger = setTimeout(() => {
-            // Off the map first: a caller that comes now starts afresh instead of joining what is ending.
-            jobs.delete(key)
-            job.controller.abort(new Error('nobody waits for this any more'))
-          }, lingerMs).unref()
+    async join(key, start, signal, caller = '') {
+      for (;;) {
+        signal.throwIfAborted()
+        const running = jobs.get(key)
+        try {
+          return await wait(key, running ?? begin(key, start, caller), signal)
+        } catch (error) {
+          const isOthers = running !== undefined && running.caller !== caller
+          if (!isOthers || signal.aborted || !isPersonal(error)) throw error
         }
       }
+    },
+    joinRunning(key, signal) {
+      const running = jobs.get(key)
+      return running && wait(key, running, signal)
     },
     progress: (key) => jobs.get(key)?.progress(),
     get size() {

@@ -17,13 +17,16 @@ import type { Evictor } from '../store/eviction/evictor.ts'
 import type { Store } from '../store/store.ts'
 import { type Tree, type TreeKey, treeKey } from '../store/trees.ts'
 import { aboutReference } from './about-reference.ts'
+import type { AccessRules } from './access-rules.ts'
 import { createBlobPuller } from './blob-puller.ts'
+import { keyringIdentities } from './credential-identity.ts'
 import { createDownloadSpace } from './download/download-space.ts'
 import type { DownloadThreads } from './download/download-threads.ts'
 import { formatProgress } from './format-progress.ts'
 import { createJobs, type JobContext, type Progress } from './jobs.ts'
 import { type LayoutOptions, layout, layoutOptionsOf, type Plan } from './layout/layout.ts'
-import { createResolver, type Resolved } from './manifest/resolver.ts'
+import { isRefusal } from './manifest/refusals.ts'
+import { createResolver, type OnOutage, type Resolved } from './manifest/resolver.ts'
 import { DEFAULT_PULL_LIMITS, type PullLimits } from './pull-limits.ts'
 import { roomOfPull } from './pull-room.ts'
 import type { TreeWorkers } from './tree/tree-workers.ts'
@@ -46,7 +49,8 @@ export interface PullOptions {
 /** From a reference to a tree on disk: resolves, downloads what is missing once for all who ask, verifies, lays out. */
 export interface Puller extends AsyncDisposable {
   /**
-   * Makes sure that the node has the tree of a source, and that this caller may see it. What the source shows of it, and where, is a view's:
+   * Makes sure that the node has the tree of a source, and that this caller may see it: he has proved that he may read the manifest, and each blob
+   * came from the registry and repository that he did so at, or that registry says that he may read it there. What the source shows of it, and where, is a view's:
    * see `viewPartOf`.
    *
    * @throws PENDING with the progress when the signal fires first; else as {@link ArtifactSource}, and EXHAUSTED for a full disk or a cap
@@ -74,6 +78,10 @@ export function createPuller(options: {
   readonly lingerMs?: number
   /** What a pull may cost. */
   readonly limits?: PullLimits
+  /** How long what a registry said counts. */
+  readonly accessRules?: AccessRules
+  /** Told when content is shown without asking the registry, which does not answer. */
+  readonly onOutage?: OnOutage
   /** Makes room for pulls; absent: there is what there is. */
   readonly evictor?: Pick<Evictor, 'makeRoom' | 'ranOut'>
   readonly observer?: PullObserver
@@ -91,19 +99,21 @@ export function createPuller(options: {
   const resolver = createResolver({
     ...{ ...store, limits, platform: options.platform },
     source: noticing,
+    ...(options.accessRules !== undefined && { rules: options.accessRules }),
+    ...(options.onOutage !== undefined && { onOutage: options.onOutage }),
   })
   const blobs = createBlobPuller({
     ...options,
     // An evictor makes room, and counts what is in the trash as gone.
     space: evictor === undefined ? createDownloadSpace(store.directory, limits.tree) : undefined,
   })
-  const treeJobs = createJobs<Tree>(options)
+  const treeJobs = createJobs<Tree>({ ...options, isPersonal: isRefusal })
 
   /** The job of one tree. */
   const makeTree = async (
     { reference }: Source,
     { key, resolved, plan }: { key: TreeKey; resolved: Resolved; plan: Plan },
-    { keyring, concurrency }: PullOptions,
+    { keyring, concurrency, caller }: PullOptions & { readonly caller: string },
     job: JobContext,
   ): Promise<Tree> => {
     const started = performance.now()
@@ -127,7 +137,7 @@ export function createPuller(options: {
       const tree = await pullTree({
         ...{ store, blobs, treeWorkers, limits: limits.tree },
         ...{ key, plan, manifestDigest: resolved.manifestDigest },
-        ...{ reference, origin, keyring, job },
+        ...{ reference, origin, keyring, caller, job },
         ...(concurrency !== undefined && { concurrency }),
       })
       const ms = Math.round(performance.now() - started)
@@ -170,10 +180,13 @@ export function createPuller(options: {
         const pullKey = pullKeyOf(origin, key)
         jobKey = pullKey
         call.onPull?.(() => treeJobs.progress(pullKey))
+        const who = keyringIdentities(store.salt, call.keyring, asked.reference)
+        const caller = who.join(' ')
         return await treeJobs.join(
           pullKey,
-          (job) => makeTree(asked, { key, resolved, plan }, call, job),
+          (job) => makeTree(asked, { key, resolved, plan }, { ...call, caller }, job),
           call.signal,
+          caller,
         )
       } catch (error) {
         if (

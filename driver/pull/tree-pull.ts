@@ -31,6 +31,8 @@ export interface TreePull {
   readonly reference: Reference
   readonly origin: Origin
   readonly keyring: Keyring
+  /** Names whose credentials these are. */
+  readonly caller: string
   /** Upper bound of this tree's parallel downloads. */
   readonly concurrency?: number
   readonly job: JobContext
@@ -52,18 +54,20 @@ const FOLLOW_FROM_BYTES = 1024 * 1024
  * @throws what is wrong with a blob before what is wrong with the archive in it; as {@link BlobPuller} and {@link TreeWorkers}
  */
 export async function pullTree(pull: TreePull): Promise<Tree> {
-  const { store, blobs, key, plan, origin, reference, keyring, job } = pull
+  const { store, blobs, key, plan, origin, reference, keyring, caller, job } = pull
   const arrivals = createBlobArrivals(plan.blobs, pull)
   job.reportProgress(() => ({ done: arrivals.bytes(), total: plan.bytes }))
   const own = pLimit(pull.concurrency ?? Number.POSITIVE_INFINITY)
   const downloads = plan.blobs.map(
     (blob) => (signal: AbortSignal) =>
       own(() =>
-        arrivals.bring(blob, () => blobs.ensure(blob, origin, { reference, keyring, signal })),
+        arrivals.bring(blob, () =>
+          blobs.ensure(blob, origin, { reference, keyring, caller, signal }),
+        ),
       ),
   )
 
-  // 1. Laid out for another origin already: this one has to prove every blob, no more.
+  // 1. Laid out for another origin already: a tree is shared when each of its blobs may be, so this one has to prove every one, no more.
   const existing = await store.trees.get(key)
   if (existing !== undefined) {
     await allOrFirstError(job.signal, downloads)

@@ -14,19 +14,28 @@ export type CredentialIdentity = string
 /** Anonymous access: what anyone may read. */
 export const ANYONE: CredentialIdentity = 'anyone'
 
+/** That somebody was sent a manifest, whole, by who checks who may read it. */
+export interface Proof {
+  readonly identity: CredentialIdentity
+  /** When; milliseconds since the epoch. Whoever asks judges its age, see {@link isOfAge}. */
+  readonly provedMs: number
+}
+
 /**
  * Who has proved access to which manifest, and what each of them was last told a tag means. Presence in the cache is no permission,
  * and one tenant's pull never decides what a tag means for another.
+ *
+ * A record that cannot be read is no record: its owner asks the registry again. Identities are hashes, so that no file tells a secret.
  */
 export interface AccessStore {
-  /** Answers whether one of `identities` has received the manifest itself from its registry. */
-  isProven(
+  /** The latest proof of one of `identities`; undefined when none of them was ever sent the manifest, or the record cannot be read. */
+  proof(
     reference: Reference,
     digest: Digest,
     identities: readonly CredentialIdentity[],
-  ): Promise<boolean>
+  ): Promise<Proof | undefined>
 
-  /** Records that `identity` received the manifest of `digest` from its registry, whole and verified. */
+  /** Records that `identity` received the manifest of `digest` just now from its registry, whole and verified. */
   recordProof(reference: Reference, digest: Digest, identity: CredentialIdentity): Promise<void>
 
   /** What the reference's tag last resolved to for the first of `identities` that has resolved it. */
@@ -50,6 +59,14 @@ export interface AccessStore {
   ): Promise<ReadonlySet<Digest>>
 }
 
+/**
+ * Answers whether a proof counts: it is not older than `maxAgeMs`. One from the future is none, since a clock that was wrong
+ * would make it last for ever.
+ */
+export function isOfAge({ provedMs }: Proof, nowMs: number, maxAgeMs: number): boolean {
+  return provedMs <= nowMs && nowMs - provedMs <= maxAgeMs
+}
+
 /** Of one artifact; a cloud's secrets change twice a day, and each is another identity. Those used last stay. */
 const MAX_IDENTITIES = 1_000
 /** A use is noted so often, not each time: it is to be found out what nobody has used for a month. */
@@ -66,8 +83,8 @@ export function createAccessStore(options: {
   const { directories, now = Date.now } = options
   const files = createKeyedLock()
 
-  const proofsPath = ({ registry, repository }: Reference, digest: Digest) =>
-    hashedPath(directories.proofs, `${registry}/${repository}@${digest}`)
+  const proofsPath = (reference: Reference, digest: Digest) =>
+    hashedPath(directories.proofs, proofsName(reference, digest))
   const tagsPath = ({ registry, repository, tag = 'latest' }: Reference) =>
     hashedPath(directories.tags, `${registry}/${repository}:${tag}`)
 
@@ -89,13 +106,19 @@ export function createAccessStore(options: {
     await writeSmallFile(path, JSON.stringify({ name, entries: Object.fromEntries(entries) }))
   }
 
-  const recordProof = (reference: Reference, digest: Digest, identity: CredentialIdentity) =>
-    update(
+  const changeProofs = (
+    reference: Reference,
+    digest: Digest,
+    change: (entries: Map<CredentialIdentity, ProofTimes>) => void,
+  ) => {
+    const name = proofsName(reference, digest)
+    return update(
       proofsPath(reference, digest),
-      parseProofs,
-      (entries) => putLast(entries, identity, now()),
-      `${reference.registry}/${reference.repository}@${digest}`,
+      (value) => parseProofsOf(value, name),
+      change,
+      name,
     )
+  }
   const recordTag = (reference: Reference, digest: Digest, identity: CredentialIdentity) =>
     update(
       tagsPath(reference),
@@ -105,17 +128,36 @@ export function createAccessStore(options: {
     )
 
   return {
-    async isProven(reference, digest, identities) {
-      const file = await readSmallFile(proofsPath(reference, digest), parseProofs)
-      if (file.state !== 'ok') return false
-      const identity = identities.find((one) => file.value.has(one))
-      if (identity === undefined) return false
-      const notedMs = file.value.get(identity) ?? 0
-      if (now() - notedMs > NOTE_EVERY_MS) await recordProof(reference, digest, identity)
-      return true
+    async proof(reference, digest, identities) {
+      const name = proofsName(reference, digest)
+      const file = await readSmallFile(proofsPath(reference, digest), (value) =>
+        parseProofsOf(value, name),
+      )
+      if (file.state !== 'ok') return undefined
+      let latest: Proof | undefined
+      for (const identity of identities) {
+        const found = file.value.get(identity)
+        if (found === undefined) continue
+        const { provedMs } = found
+        if (latest === undefined || provedMs > latest.provedMs) latest = { identity, provedMs }
+      }
+      if (latest === undefined) return undefined
+      const usedMs = file.value.get(latest.identity)?.usedMs ?? 0
+      if (now() - usedMs > NOTE_EVERY_MS) {
+        const { identity } = latest
+        await changeProofs(reference, digest, (entries) => {
+          const before = entries.get(identity)
+          // Used again, not proved again: its age stays.
+          if (before !== undefined) putLast(entries, identity, { ...before, usedMs: now() })
+        })
+      }
+      return latest
     },
 
-    recordProof,
+    recordProof: (reference, digest, identity) =>
+      changeProofs(reference, digest, (entries) =>
+        putLast(entries, identity, { provedMs: now(), usedMs: now() }),
+      ),
 
     async tagDigest(reference, identities) {
       const file = await readSmallFile(tagsPath(reference), parseTags)
@@ -204,15 +246,44 @@ function hashedPath(directory: string, name: string): string {
   return join(directory, hash.slice(0, 2), `${hash}.json`)
 }
 
-function parseProofs(value: unknown): Map<CredentialIdentity, number> {
-  return new Map(readRecord(value).entries('entries'))
+/** `registry/repository@digest`: what a file of proofs is about. */
+function proofsName({ registry, repository }: Reference, digest: Digest): string {
+  return `${registry}/${repository}@${digest}`
+}
+
+/** When somebody was sent the manifest, and when he last came for it. */
+interface ProofTimes {
+  readonly provedMs: number
+  readonly usedMs: number
+}
+
+function parseProofs(value: unknown): Map<CredentialIdentity, ProofTimes> {
+  const entries = readRecord(value).record('entries')
+  return new Map(
+    entries.keys().map((identity) => {
+      const times = entries.record(identity)
+      return [
+        identity,
+        { provedMs: times.integer('provedMs'), usedMs: times.integer('usedMs') },
+      ] as const
+    }),
+  )
+}
+
+/** The same of a file that is about `name`, and not one that got into its place. */
+function parseProofsOf(value: unknown, name: string): Map<CredentialIdentity, ProofTimes> {
+  if (readRecord(value).text('name') !== name) throw new TypeError('name is another')
+  return parseProofs(value)
 }
 
 /** Whose proofs a file holds, and when one of them was used last. */
 function parseProofOf(value: unknown): { readonly digest: Digest; readonly usedMs: number } {
   const digest = readRecord(value).text('name').split('@')[1] ?? ''
   if (!isDigest(digest)) throw new TypeError('name has no digest')
-  return { digest, usedMs: Math.max(0, ...parseProofs(value).values()) }
+  const used = parseProofs(value)
+    .values()
+    .map(({ usedMs }) => usedMs)
+  return { digest, usedMs: Math.max(0, ...used) }
 }
 
 function parseTags(value: unknown): Map<CredentialIdentity, Digest> {

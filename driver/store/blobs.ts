@@ -44,6 +44,15 @@ export interface BlobStore {
   /** Answers whether the blob is there and was downloaded from `origin`. */
   has(digest: Digest, origin: Origin): Promise<boolean>
 
+  /** Where the blob was downloaded from; none when it is not there, or its record cannot be read. No permission to read it either. */
+  origins(digest: Digest): Promise<readonly Origin[]>
+
+  /**
+   * Records that whoever may read at `origin` may read the blob: the registry that it came from said so of another of its
+   * repositories. Answers whether the blob is there.
+   */
+  addOrigin(digest: Digest, origin: Origin): Promise<boolean>
+
   /**
    * Takes over a file whose bytes were verified against `digest`, and makes it visible. When the blob was there already, the file is
    * removed and the blob gains the origin.
@@ -148,6 +157,22 @@ export function createBlobStore(options: {
       return true
     },
 
+    async origins(digest) {
+      const record = await readRecordOf(digest)
+      if (record.state !== 'ok' || !isTrusted(record.value)) return []
+      return (await isFile(path(digest))) ? record.value.origins : []
+    },
+
+    async addOrigin(digest, origin) {
+      // Not while it is being evicted.
+      using _ = await records.acquire(digest)
+      const record = await readRecordOf(digest)
+      if (record.state !== 'ok' || !isTrusted(record.value)) return false
+      if (!(await isFile(path(digest)))) return false
+      await writeRecord(digest, withOrigin(record.value, origin))
+      return true
+    },
+
     async commit(file, digest, origin) {
       using _ = await records.acquire(digest)
       const target = path(digest)
@@ -156,8 +181,7 @@ export function createBlobStore(options: {
       const record = await readRecordOf(digest)
       if (record.state === 'ok' && isTrusted(record.value) && (await isFile(target))) {
         // The same bytes, from elsewhere: keep the inode that trees link to.
-        const origins = [...new Set([...record.value.origins, origin])]
-        await writeRecord(digest, { ...record.value, origins })
+        await writeRecord(digest, withOrigin(record.value, origin))
         await rm(file)
         return
       }
@@ -221,6 +245,10 @@ export function createBlobStore(options: {
     },
   }
   return store
+}
+
+function withOrigin(record: BlobRecord, origin: Origin): BlobRecord {
+  return { ...record, origins: [...new Set([...record.origins, origin])] }
 }
 
 /** Where a blob stands below `blobs/`; its record is beside it, with `.json` at the end. */

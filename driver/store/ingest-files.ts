@@ -31,6 +31,12 @@ export function ingestRecordPath(path: string): string {
   return path + RECORD_SUFFIX
 }
 
+/** Removes a download that is not needed any more, and what is known of it. */
+export async function removeIngest(path: string): Promise<void> {
+  await rm(path, { force: true })
+  await rm(ingestRecordPath(path), { force: true })
+}
+
 const MAX_AGE_MS = 24 * 60 * 60 * 1_000
 
 /** Removes downloads that nobody has touched for a day, and what was known of those that are gone. */

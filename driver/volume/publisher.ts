@@ -8,6 +8,7 @@ import { reachStage } from '../pull/stages.ts'
 import type { ViewMaker } from '../pull/view/view-maker.ts'
 import { type Lease, UNKNOWN_REQUEST } from '../store/leases.ts'
 import type { Store } from '../store/store.ts'
+import type { AdminPolicy } from './admin-policy.ts'
 import { createLeaseWriter } from './lease-writer.ts'
 import type { Mounter } from './mounter.ts'
 import type { MountEntry } from './mountinfo.ts'
@@ -79,7 +80,7 @@ export interface VolumeKeeper {
   takeUp(lease: Lease): Promise<boolean>
 }
 
-/** Says whether the admin lets a volume be published; throws DENIED when not. */
+/** Says whether the admin's configuration of registries lets a volume be published; throws DENIED when not. */
 export interface VolumePolicy {
   check(volume: Volume): Promise<void>
 }
@@ -92,12 +93,14 @@ export function createPublisher(options: {
   readonly layers: Pick<WritableLayers, 'make' | 'discard'>
   readonly watch: Pick<WritableWatch, 'use' | 'limitBytes'>
   readonly policy: VolumePolicy
+  /** Asked first: it asks nobody else. */
+  readonly adminPolicy: AdminPolicy
   readonly log: Logger
   /** The kubelet's root: mounts elsewhere would reach no pod. */
   readonly kubeletDirectory: string
 }): Publisher & VolumeKeeper {
-  const { store, puller, viewMaker, mounter, layers, watch, policy, log, kubeletDirectory } =
-    options
+  const { store, puller, viewMaker, mounter, layers, watch, policy, adminPolicy, log } = options
+  const { kubeletDirectory } = options
   const volumes = createKeyedLock()
   const storeOf = ({ kind }: Pick<Shown, 'kind'>) => (kind === 'tree' ? store.trees : store.views)
 
@@ -158,6 +161,7 @@ export function createPublisher(options: {
     // 2. What is asked for, and whether the admin lets it be.
     const volume = parseVolume(request)
     const { writable = false } = volume.spec
+    const allowed = adminPolicy.admit(volume)
     await policy.check(volume)
 
     // 3. A lease, written before each tree and view is used, so that eviction cannot win the race.
@@ -175,7 +179,10 @@ export function createPublisher(options: {
     })
 
     // 4. Each source: resolve, authorize, ensure the tree. The view of them. What the pod will mount of it.
-    const content = await ensureContent(volume, { puller, viewMaker, lease, signal })
+    const content = await ensureContent(volume, {
+      ...{ puller, viewMaker, lease, signal },
+      policy: allowed,
+    })
     checkSubPaths(content.root, volume.spec.subPaths, { mayLack: writable })
 
     // 5. Mount, and look at mountinfo. A mount that no lease knew of is taken up.

@@ -1,22 +1,21 @@
 import { CodedError } from '../../common/errors.ts'
-import type { Hosts } from '../../common/oci/hosts.ts'
+import type { Host, Hosts } from '../../common/oci/hosts.ts'
 import { formatReference } from '../../common/oci/reference.ts'
 import type { VolumePolicy } from './publisher.ts'
 
 /**
  * Holds a pod's wish for plain HTTP or unverified TLS against what the admin has configured for that registry: a pod's word alone never
- * lowers the protection of a connection.
+ * lowers the protection of a connection. A wish is granted that the registry's server, or one of its mirrors, is configured for.
  */
 export function createRegistryConsent(hosts: Hosts): VolumePolicy {
   return {
     async check({ spec }) {
       for (const { reference } of spec.sources) {
-        const { server } = await hosts.lookup(reference.registry)
-        const plain = server.base.startsWith('http:')
+        const configured = (await hosts.lookup(reference.registry)).hosts
         const wish =
-          spec.plainHttp && !plain
+          spec.plainHttp && !configured.some(isPlain)
             ? 'oras.options.plainhttp'
-            : spec.insecure && !plain && server.tls.verify
+            : spec.insecure && !configured.some((host) => isPlain(host) || isUnverified(host))
               ? 'oras.options.insecure'
               : undefined
         if (wish === undefined) continue
@@ -31,4 +30,12 @@ export function createRegistryConsent(hosts: Hosts): VolumePolicy {
       }
     },
   }
+}
+
+function isPlain(host: Host): boolean {
+  return host.kind !== 'layout-directory' && host.base.startsWith('http:')
+}
+
+function isUnverified(host: Host): boolean {
+  return host.kind !== 'layout-directory' && !host.tls.verify
 }

@@ -12,6 +12,7 @@ import { isWholeTree, viewPartOf } from '../pull/view/view-part.ts'
 import type { LeaseSource } from '../store/leases.ts'
 import type { Tree } from '../store/trees.ts'
 import { type ViewPart, viewKey } from '../store/views.ts'
+import type { ContentPolicy } from './admin-policy.ts'
 import type { LeaseWriter } from './lease-writer.ts'
 import type { Volume } from './volume.ts'
 
@@ -33,8 +34,8 @@ interface Found {
  * whole tree. The lease names each before it is used, so that eviction cannot win the race.
  *
  * @param options.signal ends the call; what is under way goes on
- * @throws PENDING with the progress of all sources when the signal fires first; else what the first source that failed threw, as {@link Puller},
- * or as {@link ViewMaker}
+ * @throws PENDING with the progress of all sources when the signal fires first; else what the first source that failed threw, as {@link Puller}
+ * or {@link ContentPolicy}, or as {@link ViewMaker}
  */
 export async function ensureContent(
   volume: Pick<Volume, 'spec' | 'keyring'>,
@@ -42,6 +43,7 @@ export async function ensureContent(
     readonly puller: Puller
     readonly viewMaker: ViewMaker
     readonly lease: LeaseWriter
+    readonly policy: ContentPolicy
     readonly signal: AbortSignal
   },
 ): Promise<Shown> {
@@ -77,7 +79,15 @@ export async function ensureContent(
 /** The tree of each source. A source that fails ends the wait for the others. */
 async function pullAll(
   { spec, keyring }: Pick<Volume, 'spec' | 'keyring'>,
-  { puller, signal }: { readonly puller: Puller; readonly signal: AbortSignal },
+  {
+    puller,
+    policy,
+    signal,
+  }: {
+    readonly puller: Puller
+    readonly policy: ContentPolicy
+    readonly signal: AbortSignal
+  },
   onFound: (index: number, found: Found) => Promise<void>,
 ): Promise<readonly Tree[]> {
   const { sources } = spec
@@ -94,13 +104,16 @@ async function pullAll(
             keyring,
             signal: either,
             ...bounds.each,
-            onKey: (key, { digest, manifest }) =>
-              onFound(index, {
+            onKey: async (key, { digest, manifest }) => {
+              policy.checkManifest(source, { manifest })
+              await onFound(index, {
                 part: viewPartOf(source, manifest, key),
                 resolved: { reference: formatReference(source.reference), digest },
-              }),
+              })
+            },
             onPull: (progress) => pulls.set(index, progress),
           })
+          policy.checkTree(source, tree.meta)
           trees.set(index, tree)
         }),
       ),

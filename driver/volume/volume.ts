@@ -89,15 +89,16 @@ export function parseVolume(request: PublishRequest): Volume {
       `Cannot make the volume writable as "${ATTRIBUTES.writable}" says: the pod's "csi" volume has "readOnly: true"; expected one of them only`,
     )
   }
+  const namespace = kubelet.get('csi.storage.k8s.io/pod.namespace') ?? ''
   return {
     ...identity,
     pod: {
-      namespace: kubelet.get('csi.storage.k8s.io/pod.namespace') ?? '',
+      namespace,
       name: kubelet.get('csi.storage.k8s.io/pod.name') ?? '',
       uid: kubelet.get('csi.storage.k8s.io/pod.uid') ?? '',
     },
     spec,
-    keyring: keyringOf(request.secrets, { label: 'secret of the volume' }),
+    keyring: keyringOf(request.secrets, { label: 'secret of the volume', namespace }),
   }
 }
 

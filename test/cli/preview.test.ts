@@ -62,7 +62,7 @@ spec:
 `
 const DENIED_POD = POD.replace('ghcr.io/acme/app:v1', 'app').replace('web', 'bad')
 const DENIAL =
-  'stdin: Pod/bad: denied: Invalid oras.land/artifacts["/app"] (line 1, column 7): invalid reference "app": no registry; expected registry/repository:tag, e.g. "docker.io/library/app"\n'
+  'stdin: Pod/bad: denied: Invalid oras.land/artifacts["/app"] (line 1, column 7): invalid reference "app": no registry, and neither tag nor digest; expected registry/repository:tag, e.g. "docker.io/library/app:latest"\n'
 
 const template = `metadata: {annotations: {oras.land/artifacts: "/app: ghcr.io/acme/app:v1"}}, spec: {containers: [{name: java}]}`
 

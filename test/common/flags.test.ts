@@ -47,6 +47,24 @@ describe('parseFlags', () => {
     })
   })
 
+  test('takes one argument or more where some are wanted', () => {
+    const some = (...argv: string[]) => {
+      const options = {
+        usage: 'program',
+        flags: LISTS,
+        argv,
+        env: {},
+        positionals: 'some',
+      } as const
+      const parsed = parseFlags(options)
+      return parsed.help ? [] : parsed.positionals
+    }
+    expect([some('a'), some('a', '--size', '3', 'b')]).toEqual([['a'], ['a', 'b']])
+    expect(() => some()).toThrow(
+      new CodedError('INVALID', 'Expected at least 1 arguments, found 0; usage: program'),
+    )
+  })
+
   test('makes a list of a flag that may be repeated', () => {
     const values = (...argv: string[]) => {
       const parsed = parseFlags({ usage: 'program', flags: LISTS, argv, env: {} })

@@ -7,15 +7,20 @@ import { parseChallenge } from '../../common/oci/challenge.ts'
 import { parseDockerConfig } from '../../common/oci/credentials.ts'
 import { digestOf } from '../../common/oci/digest.ts'
 import { parseHostsFile } from '../../common/oci/hosts-file.ts'
+import { parseLayoutIndex } from '../../common/oci/layout-index.ts'
 import { parseManifest } from '../../common/oci/manifest.ts'
 import { OCI_INDEX, OCI_MANIFEST } from '../../common/oci/media-types.ts'
 import { formatReference, parseReference } from '../../common/oci/reference.ts'
+import { parseProviderConfig } from '../../driver/credentials/provider-config.ts'
+import { parseProviderResponse } from '../../driver/credentials/provider-response.ts'
 import { layout } from '../../driver/pull/layout/layout.ts'
 import { parseMountinfo } from '../../driver/volume/mountinfo.ts'
 import { artifact, directoryLayer, image, index } from '../support/artifact.ts'
 import { tarOf } from '../support/tar.ts'
 import type { FuzzTarget } from './fuzz-target.ts'
 import type { Random } from './random.ts'
+
+const PROVIDER = { apiVersion: 'credentialprovider.kubelet.k8s.io/v1' } as const
 
 /** Makes bytes of what fast-check generates. */
 function generated(arbitrary: fc.Arbitrary<unknown>): (random: Random) => Uint8Array {
@@ -78,6 +83,18 @@ const manifest = fc.record(
   { requiredKeys: ['schemaVersion'] },
 )
 
+const REF_NAME = 'org.opencontainers.image.ref.name'
+const listed = fc
+  .tuple(descriptor, mostly(fc.constant('v1'), fc.jsonValue({ maxDepth: 1 })))
+  .map(([entry, tag]) => ({ ...entry, annotations: { [REF_NAME]: tag } }))
+
+function layoutEntry(tag: string) {
+  return {
+    ...{ mediaType: OCI_MANIFEST, digest: digestOf(tag), size: 7 },
+    annotations: { [REF_NAME]: tag },
+  }
+}
+
 /** Globs as hard to match as they may be, and a path that almost does. */
 function globsAndPath(random: Random): Uint8Array {
   const text = (pieces: readonly string[], most: number) =>
@@ -117,6 +134,15 @@ export const DOCUMENT_TARGETS: readonly FuzzTarget[] = [
       const unpack = random.pick(['auto', 'always', 'never'] as const)
       layout(parsed, { unpack, modes: 'readable' })
     },
+  },
+  {
+    name: 'layout-index',
+    seeds: [
+      { manifests: [layoutEntry('v1')] },
+      { manifests: [layoutEntry('v1'), layoutEntry('v1'), layoutEntry('v2')] },
+    ].map((index) => Buffer.from(JSON.stringify(index))),
+    generate: generated(fc.record({ manifests: fc.array(listed, { maxLength: 4 }) })),
+    run: (input) => void parseLayoutIndex(input, 1024 * 1024).find('v1'),
   },
   {
     name: 'reference',
@@ -198,7 +224,30 @@ export const DOCUMENT_TARGETS: readonly FuzzTarget[] = [
       { auths: { '*.acme.test': { identitytoken: 'x', username: 'a', password: 'b' } } },
     ].map((config) => Buffer.from(JSON.stringify(config))),
     generate: generated(fc.jsonValue()),
-    run: (input) => void parseDockerConfig(input, { label: 'secret' }),
+    run: (input) =>
+      void parseDockerConfig(input, { label: 'secret' }).lookup('a.acme.test', 'acme/app'),
+  },
+  {
+    name: 'credential-providers',
+    seeds: [
+      'apiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: a\n  matchImages: ["*.a"]\n  defaultCacheDuration: 1h\n  apiVersion: credentialprovider.kubelet.k8s.io/v1\n  env: [{name: A, value: &v b}, {name: B, value: *v}]\n',
+    ].map((text) => Buffer.from(text)),
+    run: (input) => void parseProviderConfig(textOf(input), 'providers.yaml'),
+  },
+  {
+    name: 'credential-response',
+    seeds: [
+      {
+        kind: 'CredentialProviderResponse',
+        apiVersion: PROVIDER.apiVersion,
+        cacheKeyType: 'Registry',
+        cacheDuration: '1h30m',
+        auth: { '*.acme.test': { username: 'a', password: 'b' } },
+      },
+    ].map((response) => Buffer.from(JSON.stringify(response))),
+    generate: generated(fc.jsonValue()),
+    run: (input) =>
+      void parseProviderResponse(input, PROVIDER).keyring.lookup('a.acme.test', 'acme/app'),
   },
   {
     name: 'hosts-file',

@@ -4,7 +4,11 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { readManifestFile } from '../../cli/manifest-file.ts'
-import { ANNOTATIONS, DRIVER_NAME } from '../../common/composition/composition.ts'
+import {
+  ANNOTATION_PREFIX,
+  ANNOTATIONS,
+  DRIVER_NAME,
+} from '../../common/composition/composition.ts'
 import { durationMs, listenAddress } from '../../common/flags.ts'
 import { isJsonObject, type JsonObject, objectAt, objectsAt, textAt } from '../../webhook/json.ts'
 import { statusText } from '../../webhook/status.ts'
@@ -41,6 +45,11 @@ const driver = containerOf(daemonSet)
 const webhookArgs = argsOf(webhook)
 const driverArgs = argsOf(driver)
 const mutating = objectIn(objectNamed(base, 'MutatingWebhookConfiguration oras-csi'), 'webhooks', 0)
+const validating = objectIn(
+  objectNamed(base, 'ValidatingWebhookConfiguration oras-csi'),
+  'webhooks',
+  0,
+)
 const policy = objectIn(
   objectNamed(base, 'ValidatingAdmissionPolicy oras-csi-artifacts-applied'),
   'spec',
@@ -68,6 +77,7 @@ describe('the base', () => {
       'ServiceAccount oras-csi/oras-csi-webhook',
       'ValidatingAdmissionPolicy oras-csi-artifacts-applied',
       'ValidatingAdmissionPolicyBinding oras-csi-artifacts-applied',
+      'ValidatingWebhookConfiguration oras-csi',
     ])
   })
 
@@ -144,6 +154,17 @@ describe('every process', () => {
   })
 
   test.each([
+    { name: 'webhook', container: webhook, pod: webhookPod },
+    { name: 'driver', container: driver, pod: driverPod },
+  ])('is scraped by Prometheus, in the $name, on its health port', ({ container, pod }) => {
+    expect(at(pod, 'metadata', 'annotations')).toEqual({
+      'prometheus.io/scrape': 'true',
+      'prometheus.io/port': String(portNamed(container, 'health')),
+      'prometheus.io/path': '/metrics',
+    })
+  })
+
+  test.each([
     { name: 'webhook', pod: webhookPod, namespace: 'oras-csi', level: 'restricted' },
     { name: 'driver', pod: driverPod, namespace: 'oras-csi-node', level: 'privileged' },
   ])('may have the priority of the $name in its namespace', ({ pod, namespace, level }) => {
@@ -209,7 +230,13 @@ describe('the webhook', () => {
     expect(at(objectNamed(base, 'NetworkPolicy oras-csi/oras-csi-webhook'), 'spec')).toEqual({
       podSelector: { matchLabels: labels },
       policyTypes: ['Ingress', 'Egress'],
-      ingress: [{ ports: [{ port: 'admission', protocol: 'TCP' }] }],
+      ingress: [
+        { ports: [{ port: 'admission', protocol: 'TCP' }] },
+        {
+          from: [{ namespaceSelector: { matchLabels: { 'oras.land/scrape': 'allowed' } } }],
+          ports: [{ port: 'health', protocol: 'TCP' }],
+        },
+      ],
       egress: [],
     })
     expect(at(objectNamed(base, 'PodDisruptionBudget oras-csi/oras-csi-webhook'), 'spec')).toEqual({
@@ -224,7 +251,13 @@ describe('the webhook', () => {
     const [volume] = objectsAt(objectAt(webhookPod, 'spec'), 'volumes')
     expect(volume).toEqual({
       name: 'certificate',
-      secret: { secretName: at(certificate, 'spec', 'secretName') },
+      secret: {
+        secretName: at(certificate, 'spec', 'secretName'),
+        items: [
+          { key: 'tls.crt', path: 'tls.crt' },
+          { key: 'tls.key', path: 'tls.key' },
+        ],
+      },
     })
     expect(webhook['volumeMounts']).toEqual([
       {
@@ -233,10 +266,11 @@ describe('the webhook', () => {
         readOnly: true,
       },
     ])
-    const configuration = objectNamed(base, 'MutatingWebhookConfiguration oras-csi')
-    expect(at(configuration, 'metadata', 'annotations')).toEqual({
-      'cert-manager.io/inject-ca-from': 'oras-csi/oras-csi-webhook',
-    })
+    for (const kind of ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration']) {
+      expect(at(objectNamed(base, `${kind} oras-csi`), 'metadata', 'annotations')).toEqual({
+        'cert-manager.io/inject-ca-from': 'oras-csi/oras-csi-webhook',
+      })
+    }
     // Certificate <- Issuer <- its secret <- Certificate of the authority <- Issuer.
     const issuer = objectNamed(base, issuerOf(certificate))
     const authority = objectNamed(base, 'Certificate oras-csi/oras-csi-authority')
@@ -307,6 +341,41 @@ describe('admission', () => {
       },
     })
     expect(clientConfig).not.toHaveProperty('caBundle')
+  })
+
+  test('asks the webhook about workloads with an annotation of ours, and lets them through without it', () => {
+    const { clientConfig, matchConditions, ...rest } = validating
+    const rule = (apiGroup: string, resources: readonly string[]) => ({
+      apiGroups: [apiGroup],
+      apiVersions: ['v1'],
+      resources,
+      operations: ['CREATE', 'UPDATE'],
+      scope: 'Namespaced',
+    })
+    expect(rest).toEqual({
+      name: 'validate.csi.oras.land',
+      admissionReviewVersions: ['v1'],
+      rules: [
+        rule('apps', ['deployments', 'statefulsets', 'daemonsets', 'replicasets']),
+        rule('batch', ['jobs', 'cronjobs']),
+      ],
+      matchPolicy: 'Equivalent',
+      failurePolicy: 'Ignore',
+      sideEffects: 'None',
+      timeoutSeconds: 3,
+      namespaceSelector: mutating['namespaceSelector'],
+    })
+    expect(clientConfig).toEqual({
+      service: {
+        ...objectIn(mutating, 'clientConfig', 'service'),
+        path: '/validate-workload',
+      },
+    })
+    // What it matches, test/peers/admission.peer.ts asks a real API server.
+    expect(matchConditions).toHaveLength(1)
+    expect(String(at(matchConditions, 0, 'expression'))).toContain(
+      `startsWith('${ANNOTATION_PREFIX}')`,
+    )
   })
 
   test('denies an annotated pod that the webhook has not seen, by what the webhook really writes', () => {
@@ -435,7 +504,10 @@ describe('the driver', () => {
       type: 'RollingUpdate',
       rollingUpdate: { maxUnavailable: '10%' },
     })
-    expect(at(driver, 'resources', 'requests')).toHaveProperty('ephemeral-storage')
+    expect(driver['resources']).toEqual({
+      requests: { cpu: '50m', memory: '192Mi', 'ephemeral-storage': '1Gi' },
+      limits: { memory: '4Gi' },
+    })
   })
 })
 

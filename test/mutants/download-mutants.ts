@@ -34,8 +34,8 @@ export const DOWNLOAD_MUTANTS: readonly Mutant[] = [
   {
     name: 'sends the Authorization header of a part to where a redirect leads',
     file: 'common/oci/redirect.ts',
-    text: 'if (next.origin !== url.origin) headers = withoutAuthorization(headers)',
-    replacement: 'if (next.origin === url.origin) headers = withoutAuthorization(headers)',
+    text: 'if (next.origin !== url.origin) headers = withoutSecrets(request.headers)',
+    replacement: 'if (next.origin === url.origin) headers = withoutSecrets(request.headers)',
     tests: DOWNLOADS,
     only: 'GHSA-vh4v',
   },

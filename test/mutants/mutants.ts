@@ -1,7 +1,13 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are code
+import { ACCESS_MUTANTS } from './access-mutants.ts'
+import { COMPOSITION_MUTANTS } from './composition-mutants.ts'
+import { CREDENTIAL_MUTANTS } from './credential-mutants.ts'
 import { DOWNLOAD_MUTANTS } from './download-mutants.ts'
+import { LAYOUT_MUTANTS } from './layout-mutants.ts'
 import type { Mutant } from './mutant.ts'
+import { POLICY_MUTANTS } from './policy-mutants.ts'
 import { RECOVERY_MUTANTS } from './recovery-mutants.ts'
+import { REGISTRY_MUTANTS } from './registry-mutants.ts'
 
 const VERIFY = ['test/common/oci/verify.test.ts']
 const REGISTRY_SOURCE = ['test/common/oci/registry-source.test.ts']
@@ -38,8 +44,14 @@ const CERTIFICATE = ['test/webhook/certificate.test.ts']
 
 /** Every breakage is one that somebody could make by mistake. Whoever adds a guarantee adds the one that takes it away. */
 export const MUTANTS: readonly Mutant[] = [
+  ...ACCESS_MUTANTS,
+  ...COMPOSITION_MUTANTS,
+  ...CREDENTIAL_MUTANTS,
   ...DOWNLOAD_MUTANTS,
+  ...LAYOUT_MUTANTS,
   ...RECOVERY_MUTANTS,
+  ...REGISTRY_MUTANTS,
+  ...POLICY_MUTANTS,
   // What the registry sends.
   {
     name: 'passes on bytes with another digest',
@@ -64,7 +76,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes a manifest with another digest',
-    file: 'common/oci/registry-source.ts',
+    file: 'common/oci/registry-host-source.ts',
     text: 'if (found !== expected) {',
     replacement: 'if (false) {',
     tests: REGISTRY_SOURCE,
@@ -81,7 +93,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'sends the Authorization header to where a redirect leads',
     file: 'common/oci/redirect.ts',
-    text: 'if (next.origin !== url.origin) headers = withoutAuthorization(headers)',
+    text: 'if (next.origin !== url.origin) headers = withoutSecrets(request.headers)',
     replacement: '',
     tests: REGISTRY_SOURCE,
     only: 'redirects',
@@ -104,8 +116,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'does not try anonymous access after a refusal',
-    file: 'common/oci/registry-client.ts',
-    text: "    { label: 'anonymous access', credential: undefined },\n",
+    file: 'common/oci/credential-candidates.ts',
+    text: "yield { label: ANONYMOUS_ACCESS, credential: undefined, proves: 'anyone' }",
     replacement: '',
     tests: REGISTRY_SOURCE,
     only: 'Basic|Bearer',
@@ -537,8 +549,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'runs one job for each caller',
     file: 'driver/pull/jobs.ts',
-    text: 'jobs.get(key) ?? begin(key, start)',
-    replacement: 'begin(key, start)',
+    text: 'const running = jobs.get(key)\n        try {',
+    replacement: 'const running: Job<T> | undefined = undefined\n        try {',
     tests: ['test/driver/pull/jobs.test.ts'],
   },
   // Publishing.
@@ -615,8 +627,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'lets a writable volume into a user namespace',
-    file: 'webhook/compose.ts',
-    text: '  if (facts.ownUsers) refuseWritable(placements)\n',
+    file: 'webhook/apply-composition.ts',
+    text: '  if (facts.ownUsers) refuseWritable(placements, collector)\n',
     replacement: '',
     tests: COMPOSE,
   },
@@ -717,7 +729,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'asks the registry for what the node has',
     file: 'driver/pull/manifest/resolver.ts',
-    text: "if (known !== undefined && (policy !== 'Always' || reference.digest !== undefined)) {",
+    text: 'if (known !== undefined && !isMoving) {',
     replacement: 'if (false) {',
     tests: PUBLISH,
     only: 'the registry is not asked again',
@@ -725,16 +737,16 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'never asks the registry again',
     file: 'driver/pull/manifest/resolver.ts',
-    text: "(policy !== 'Always' || reference.digest !== undefined)",
-    replacement: 'true',
+    text: "const isMoving = policy === 'Always' && reference.digest === undefined",
+    replacement: 'const isMoving = false',
     tests: PUBLISH,
     only: 'keeps what it shows when the tag moves',
   },
   {
     name: 'shows a cached artifact to a pod without its secret',
     file: 'driver/pull/manifest/resolver.ts',
-    text: 'if (!(await access.isProven(reference, digest, identities))) return undefined',
-    replacement: '',
+    text: 'if (proof === undefined) return undefined\n    if (!isOfAge(proof, now(), rules.maxAgeMs)) {',
+    replacement: 'if (proof !== undefined && !isOfAge(proof, now(), rules.maxAgeMs)) {',
     tests: PUBLISH,
     only: 'a private artifact',
   },
@@ -1031,7 +1043,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'adds its mounts again when it is called again',
     file: 'webhook/mount-plan.ts',
-    text: 'present: isPresent(container, placement, volume),',
+    text: 'present: attempt(() => isPresent(container, placement, volume)) ?? false,',
     replacement: 'present: false,',
     tests: COMPOSE_PROPERTY,
   },
@@ -1137,7 +1149,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'never asks again for a platform that a tag has got since',
     file: 'driver/pull/manifest/resolver.ts',
-    text: "if (isCodedError(error, 'INVALID') && asked.pullPolicy !== 'Never') return undefined",
+    text: "if (isUnfit(error) && asked.pullPolicy !== 'Never') return {}",
     replacement: '',
     tests: RESOLVER,
   },

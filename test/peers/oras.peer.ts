@@ -2,11 +2,7 @@ import { chmod, mkdir, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { status } from '@grpc/grpc-js'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { ANONYMOUS } from '../../common/oci/credentials.ts'
-import { createLayoutSource } from '../../common/oci/layout-source.ts'
-import { parseManifest } from '../../common/oci/manifest.ts'
 import { OCI_MANIFEST } from '../../common/oci/media-types.ts'
-import { parseReference } from '../../common/oci/reference.ts'
 import {
   artifact,
   type Built,
@@ -203,31 +199,6 @@ describe('what oras pushes into docker-registry', () => {
     const ours = await published(node, reference, { secret: secretOf(USER.password) })
     expect(ours).toEqual(asOurs(theirs, {}))
   })
-
-  test('as an OCI layout, our source reads every blob of it', async (context) => {
-    skipUnless(context, why)
-    await using directory = await temporaryDirectory()
-    await make(directory.path, { ...SITE, 'a.txt': 'a', empty: '' })
-    await oras.push(`${directory.file('layouts', 'acme')}:v1`, ['site', 'a.txt', 'empty'], {
-      directory: directory.path,
-      ociLayout: true,
-    })
-    const source = createLayoutSource({ root: directory.file('layouts') })
-    const { signal } = new AbortController()
-    const reference = parseReference('layout.test/acme:v1')
-    const { bytes } = await source.manifest(reference, { keyring: ANONYMOUS, signal })
-    const manifest = parseManifest(bytes)
-    if (manifest.kind !== 'manifest') throw new Error('Expected a manifest')
-    const titles = manifest.layers.map((layer) => layer.annotations[TITLE])
-    expect(titles).toEqual(['site', 'a.txt', 'empty'])
-    for (const layer of manifest.layers) {
-      let bytesRead = 0
-      for await (const chunk of source.blob(reference, layer, { keyring: ANONYMOUS, signal })) {
-        bytesRead += chunk.length
-      }
-      expect(bytesRead).toBe(layer.size)
-    }
-  })
 })
 
 const HELLO = artifact({ layers: [{ title: 'hello.txt', content: 'hello' }] })
@@ -305,8 +276,6 @@ describe('what our test support pushes into docker-registry', () => {
     expect(Object.keys(theirs)).toEqual(['hello.txt'])
   })
 })
-
-const TITLE = 'org.opencontainers.image.title'
 
 /** Makes files, directories and links below a directory; the modes of directories last, so that they can be filled first. */
 async function make(root: string, made: Readonly<Record<string, Made>>): Promise<void> {

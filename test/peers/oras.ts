@@ -19,6 +19,8 @@ export interface Oras {
   push(reference: string, files: readonly string[], options: OrasOptions): Promise<string>
   /** `oras pull --preserve-permissions REFERENCE`; gives the digest of what was named. */
   pull(reference: string, options: OrasOptions): Promise<string>
+  /** `oras copy --to-oci-layout REFERENCE DIRECTORY:TAG`; gives the digest of what was copied. */
+  copyToLayout(reference: string, layout: string, options: OrasOptions): Promise<string>
 }
 
 /** Builds the program if need be. Its calls reject with the message that it printed. */
@@ -44,5 +46,6 @@ export async function openOras(): Promise<Oras> {
   return {
     push: (reference, files, options) => run(['push'], [reference, ...files], options),
     pull: (reference, options) => run(['pull', '--preserve-permissions'], [reference], options),
+    copyToLayout: (reference, layout, options) => run(['copy'], [reference, layout], options),
   }
 }

@@ -37,7 +37,8 @@ const appMount = { name: 'oras-app', mountPath: '/app', readOnly: true }
 
 describe('compose', () => {
   test('makes volumes, mounts and the status of an annotation', () => {
-    expect(composed({})).toStrictEqual({
+    const { pod, warnings, findings } = composed({})
+    expect({ pod, warnings, findings }).toStrictEqual({
       pod: {
         metadata: {
           annotations: {
@@ -52,6 +53,7 @@ describe('compose', () => {
         },
       },
       warnings: [],
+      findings: [],
     })
   })
 
@@ -317,12 +319,12 @@ describe('compose selects', () => {
     [
       'a name that does not exist, with those that do',
       withContainers('[jva]'),
-      `INVALID Invalid ${KEY}["/app"]: container "jva" does not exist; this pod has "init:setup", "init:java", "java", "worker-1", "worker-2", "istio-proxy"; did you mean "java"?`,
+      `INVALID Invalid ${KEY}["/app"].containers[0] (line 1, column 53): container "jva" does not exist; this pod has "init:setup", "init:java", "java", "worker-1", "worker-2", "istio-proxy"; did you mean "java"?`,
     ],
     [
       'a glob that matches nothing',
       withContainers('["init:x*"]'),
-      `INVALID Invalid ${KEY}["/app"]: container "init:x*" does not exist; this pod has "init:setup", "init:java", "java", "worker-1", "worker-2", "istio-proxy"`,
+      `INVALID Invalid ${KEY}["/app"].containers[0] (line 1, column 53): container "init:x*" does not exist; this pod has "init:setup", "init:java", "java", "worker-1", "worker-2", "istio-proxy"; expected one of them, or "init:x*?" where it may be missing`,
     ],
   ])('not %s', (_name, artifacts, message) => {
     expect(thrownBy(() => mountedIn(artifacts))).toBe(message)
@@ -330,7 +332,7 @@ describe('compose selects', () => {
 
   test('not a pod of sidecars alone', () => {
     expect(thrownBy(() => composed({ spec: { containers: [{ name: 'linkerd-proxy' }] } }))).toBe(
-      `INVALID Invalid ${KEY}["/app"]: no container to mount it in: this pod has "linkerd-proxy"; expected "containers" to name one`,
+      `INVALID Invalid ${KEY}["/app"] (line 1, column 1): no container to mount it in: this pod has "linkerd-proxy"; expected "containers" to name one`,
     )
   })
 })
@@ -423,12 +425,12 @@ describe('compose refuses', () => {
     [
       'a path that another mount has',
       { spec: mounts({ name: 'data', mountPath: '/app/' }) },
-      `INVALID Invalid ${KEY}["/app"]: container "java" mounts volume "data" at "/app" already; expected a free path`,
+      `INVALID Invalid ${KEY}["/app"] (line 1, column 1): container "java" mounts volume "data" at "/app" already; expected a free path`,
     ],
     [
       'a mount like ours that is writable',
       { spec: mounts({ name: 'oras-app', mountPath: '/app' }) },
-      `INVALID Invalid ${KEY}["/app"]: container "java" mounts volume "oras-app" at "/app" already; expected a free path`,
+      `INVALID Invalid ${KEY}["/app"] (line 1, column 1): container "java" mounts volume "oras-app" at "/app" already; expected a free path`,
     ],
     [
       'a mount like ours that is read-only, of a writable volume',
@@ -436,7 +438,7 @@ describe('compose refuses', () => {
         artifacts: '/app: {reference: ghcr.io/acme/app:v1, readOnly: false}',
         spec: mounts(appMount),
       },
-      `INVALID Invalid ${KEY}["/app"]: container "java" mounts volume "oras-app" at "/app" already; expected a free path`,
+      `INVALID Invalid ${KEY}["/app"] (line 1, column 1): container "java" mounts volume "oras-app" at "/app" already; expected a free path`,
     ],
     [
       'a writable volume in a user namespace',
@@ -444,32 +446,32 @@ describe('compose refuses', () => {
         artifacts: `${APP}\n/data: {reference: ghcr.io/acme/data:v1, readOnly: false}`,
         spec: { hostUsers: false },
       },
-      `INVALID Invalid ${KEY}["/data"]: "readOnly" is false, and the pod has "hostUsers: false"; a writable volume cannot be mounted in a user namespace: expected one of them only`,
+      `INVALID Invalid ${KEY}["/data"] (line 2, column 1): "readOnly" is false, and the pod has "hostUsers: false"; a writable volume cannot be mounted in a user namespace: expected one of them only`,
     ],
     [
       'a writable path inside a read-only entry',
       { artifacts: `${APP}\n/app/lib: {reference: ghcr.io/acme/lib:1, readOnly: false}` },
-      `INVALID Invalid ${KEY}["/app/lib"]: "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
+      `INVALID Invalid ${KEY}["/app/lib"] (line 2, column 1): "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
     ],
     [
       'the path of a block device',
       { spec: { containers: [{ name: 'java', volumeDevices: [{ devicePath: '/app' }] }] } },
-      `INVALID Invalid ${KEY}["/app"]: container "java" uses "/app" for a block device or its termination message; expected a free path`,
+      `INVALID Invalid ${KEY}["/app"] (line 1, column 1): container "java" uses "/app" for a block device or its termination message; expected a free path`,
     ],
     [
       'the path of the termination message',
       { spec: { containers: [{ name: 'java', terminationMessagePath: '/app' }] } },
-      `INVALID Invalid ${KEY}["/app"]: container "java" uses "/app" for a block device or its termination message; expected a free path`,
+      `INVALID Invalid ${KEY}["/app"] (line 1, column 1): container "java" uses "/app" for a block device or its termination message; expected a free path`,
     ],
     [
       'a path inside that of another entry',
       { artifacts: `${APP}\n/app/lib: ghcr.io/acme/lib:1` },
-      `INVALID Invalid ${KEY}["/app/lib"]: "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
+      `INVALID Invalid ${KEY}["/app/lib"] (line 2, column 1): "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
     ],
     [
       'a path around that of another entry',
       { artifacts: `/app/lib: ghcr.io/acme/lib:1\n${APP}` },
-      `INVALID Invalid ${KEY}["/app/lib"]: "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
+      `INVALID Invalid ${KEY}["/app/lib"] (line 1, column 1): "/app/lib" lies inside "/app" of ${KEY}["/app"], which is read-only; expected a path outside it`,
     ],
     [
       'two entries at one path of one container',
@@ -479,7 +481,7 @@ describe('compose refuses', () => {
 - {reference: ghcr.io/acme/lib:1, mountPath: /app, containers: [java]}
 `,
       },
-      `INVALID Invalid ${KEY}[1]: "/app" of container "java" is that of ${KEY}[0] already; artifacts at one mount path are one volume: expected the same "containers"`,
+      `INVALID Invalid ${KEY}[1] (line 3, column 3): "/app" of container "java" is that of ${KEY}[0] already; artifacts at one mount path are one volume: expected the same "containers"`,
     ],
     [
       'one name for two volumes',
@@ -489,14 +491,14 @@ describe('compose refuses', () => {
 /b: {reference: ghcr.io/acme/b:1, name: x}
 `,
       },
-      `INVALID Invalid ${KEY}["/b"]: name "x" is that of ${KEY}["/a"] already, which is another volume; expected another name`,
+      `INVALID Invalid ${KEY}["/b"] (line 3, column 1): name "x" is that of ${KEY}["/a"] already, which is another volume; expected another name`,
     ],
     [
       'more attributes than a volume may have, for the entry that has them',
       {
         artifacts: `/app: {reference: ghcr.io/acme/app:v1, select: {files: [${Array.from({ length: 64 }, (_, at) => `${'ä'.repeat(200)}${at}`).join(', ')}]}}`,
       },
-      `INVALID Invalid ${KEY}["/app"]: the volume attributes have 25972 bytes; expected at most 16384`,
+      `INVALID Invalid ${KEY}["/app"] (line 1, column 1): the volume attributes have 25972 bytes; expected at most 16384`,
     ],
     [
       'a volume of our name with other content',
@@ -529,12 +531,28 @@ describe('compose refuses', () => {
     [
       'Windows pods, by os',
       { spec: { os: { name: 'windows' } } },
-      `INVALID Cannot apply ${KEY}: this is a Windows pod; expected a Linux one`,
+      `INVALID Cannot apply ${KEY}: this is a Windows pod: "spec.os.name" is "windows"; expected a Linux one`,
     ],
     [
       'Windows pods, by node selector',
       { spec: { nodeSelector: { 'kubernetes.io/os': 'windows' } } },
-      `INVALID Cannot apply ${KEY}: this is a Windows pod; expected a Linux one`,
+      `INVALID Cannot apply ${KEY}: this is a Windows pod: "spec.nodeSelector" has "kubernetes.io/os: windows"; expected a Linux one`,
+    ],
+    [
+      'the attack: a pod of so many containers that it would have 320,000 mounts',
+      {
+        artifacts: Array.from({ length: 32 }, (_, at) => `/${at}: ghcr.io/acme/app:v1`).join('\n'),
+        spec: { containers: Array.from({ length: 10_000 }, (_, at) => ({ name: `c${at}` })) },
+      },
+      `INVALID Cannot apply ${KEY}: it asks for 320000 mounts in this pod; expected at most 8192, e.g. by "containers"`,
+    ],
+    [
+      'the attack: as many variables',
+      {
+        artifacts: `/app: {reference: ghcr.io/acme/app:v1, env: [${Array.from({ length: 40 }, (_, at) => `{name: A${at}, value: b}`).join(', ')}]}`,
+        spec: { containers: Array.from({ length: 1000 }, (_, at) => ({ name: `c${at}` })) },
+      },
+      `INVALID Cannot apply ${KEY}: it asks for 40000 variables in this pod; expected at most 8192, e.g. by "containers"`,
     ],
     [
       'what is no pod',

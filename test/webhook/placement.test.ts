@@ -96,28 +96,31 @@ describe('artifacts at one mount path must agree', () => {
     [
       'on the subPath',
       `[${A}, {reference: ${B}, subPath: lib}]`,
+      'line 1, column 26',
       '"subPath" is "lib" here and none there',
     ],
     [
       'on the secret',
       `[{reference: ${A}, pullSecret: one}, {reference: ${B}, pullSecret: two}]`,
+      'line 1, column 56',
       '"pullSecret" is "two" here and "one" there',
     ],
     [
       'on the name',
       `[{reference: ${A}, name: one}, {reference: ${B}, name: two}]`,
+      'line 1, column 50',
       '"name" is "two" here and "one" there',
     ],
-  ] as const)('%s', ([, list, difference]) => {
+  ] as const)('%s', ([, list, position, difference]) => {
     expect(thrownBy(() => composed(`/app: ${list}`))).toBe(
-      `INVALID Invalid ${KEY}["/app"][1]: it shares "/app" with ${KEY}["/app"][0], and ${difference}; artifacts at one mount path are one volume: expected the same`,
+      `INVALID Invalid ${KEY}["/app"][1] (${position}): it shares "/app" with ${KEY}["/app"][0], and ${difference}; artifacts at one mount path are one volume: expected the same`,
     )
   })
 
   test('on the containers, if they meet in one', () => {
     const artifacts = `[{reference: ${A}, containers: [java]}, ${B}]`
     expect(thrownBy(() => composed(`/app: ${artifacts}`))).toBe(
-      `INVALID Invalid ${KEY}["/app"][1]: "/app" of container "java" is that of ${KEY}["/app"][0] already; artifacts at one mount path are one volume: expected the same "containers"`,
+      `INVALID Invalid ${KEY}["/app"][1] (line 1, column 59): "/app" of container "java" is that of ${KEY}["/app"][0] already; artifacts at one mount path are one volume: expected the same "containers"`,
     )
   })
 

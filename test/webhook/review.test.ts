@@ -38,10 +38,12 @@ describe('reviewPod', () => {
           allowed: true,
           patchType: 'JSONPatch',
           patch: expect.any(String),
+          auditAnnotations: { artifacts: '/app=ghcr.io/acme/app:v1' },
         },
       },
       line: {
         level: 'info',
+        path: '/mutate',
         uid: 'u-1',
         namespace: 'shop',
         owner: 'ReplicaSet/app-5d89bdfbc9',
@@ -76,10 +78,11 @@ describe('reviewPod', () => {
     expect(body['response']).toStrictEqual({ uid: 'u-2', allowed: true })
     expect(line).toStrictEqual({
       level: 'info',
+      path: '/mutate',
       uid: 'u-2',
       namespace: 'default',
       owner: 'Pod/web',
-      result: 'unchanged',
+      result: 'allowed',
       ms: 2,
       msg: 'review',
     })
@@ -92,7 +95,12 @@ describe('reviewPod', () => {
       patch: string
     }
     const second = review(podReview(patched(ANNOTATED, first) as object, { uid: 'u-3' }))
-    expect(second.body['response']).toStrictEqual({ uid: 'u-3', allowed: true })
+    // The audit annotation is that of the first call: the API server would complain about another.
+    expect(second.body['response']).toStrictEqual({
+      uid: 'u-3',
+      allowed: true,
+      auditAnnotations: { artifacts: '/app=ghcr.io/acme/app:v1' },
+    })
   })
 
   test('passes warnings on', () => {
@@ -107,12 +115,13 @@ describe('reviewPod', () => {
     const { status, body, line } = review(
       podReview(controllerMadePod(annotated('/app: x')), { uid: 'u-4' }),
     )
-    const message = `Invalid ${KEY}["/app"] (line 1, column 7): invalid reference "x": no registry; expected registry/repository:tag, e.g. "docker.io/library/x"`
+    const message = `Invalid ${KEY}["/app"] (line 1, column 7): invalid reference "x": no registry, and neither tag nor digest; expected registry/repository:tag, e.g. "docker.io/library/x:latest"`
     expect(status).toBe(200)
     expect(body['response']).toStrictEqual({
       uid: 'u-4',
       allowed: false,
       status: { status: 'Failure', message, reason: 'Invalid', code: 422 },
+      auditAnnotations: { denied: `INVALID: ${message}` },
     })
     expect(line).toMatchObject({
       level: 'info',
@@ -134,13 +143,18 @@ describe('reviewPod', () => {
   })
 
   test.each([
-    ['an update', { operation: 'UPDATE' }],
-    ['a deletion, which has no object', { operation: 'DELETE' }],
-    ['an ephemeral container', { subResource: 'ephemeralcontainers' }],
-  ] as const)('passes over %s', (_name, options) => {
+    ['an update', { operation: 'UPDATE' }, 'UPDATE'],
+    ['a deletion, which has no object', { operation: 'DELETE' }, 'DELETE'],
+    ['an eviction', { subResource: 'eviction' }, 'CREATE of eviction'],
+    [
+      'an ephemeral container',
+      { operation: 'UPDATE', subResource: 'ephemeralcontainers' },
+      'UPDATE of ephemeralcontainers',
+    ],
+  ] as const)('passes over %s', (_name, options, what) => {
     const { body, line } = review(podReview(ANNOTATED, { uid: 'u-5', ...options }))
     expect(body['response']).toStrictEqual({ uid: 'u-5', allowed: true })
-    expect(line).toMatchObject({ result: 'passed over' })
+    expect(line).toMatchObject({ result: 'allowed', reason: `passed over: ${what}` })
   })
 
   test.each<[string, unknown, string]>([
@@ -175,7 +189,7 @@ describe('reviewPod', () => {
   ])('answers 400, which is no verdict, to %s', (_name, document, message) => {
     const { status, body, line } = review(document)
     expect({ status, body }).toStrictEqual({ status: 400, body: { message } })
-    expect(line).toMatchObject({ level: 'error', result: 'failed' })
+    expect(line).toMatchObject({ level: 'error', result: 'error' })
   })
 
   test('answers 500 to a bug, and tells the log alone what it was', () => {
@@ -196,7 +210,7 @@ describe('reviewPod', () => {
     })
     expect(line).toMatchObject({
       level: 'error',
-      result: 'failed',
+      result: 'error',
       error: { code: 'INTERNAL', cause: { message: 'secret detail' } },
     })
   })

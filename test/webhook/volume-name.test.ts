@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type NameRequest, nameVolumes } from '../../webhook/volume-name.ts'
 
 const request = (mountPath: string, wanted?: string): NameRequest => ({
-  place: mountPath,
+  place: { path: mountPath },
   mountPath,
   identity: mountPath,
   ...(wanted !== undefined && { wanted }),

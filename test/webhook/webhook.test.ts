@@ -81,7 +81,7 @@ describe('the webhook', () => {
       '/mutate',
       ' '.repeat(8 * MIB + 1),
       413,
-      { message: 'Request body is too large' },
+      { message: 'The body is too large; expected at most 8388608 bytes' },
     ],
   ])('answers %s without a stack trace', async (_name, path, body, status, expected) => {
     await using subject = await started()

@@ -29,7 +29,7 @@ const MAX_RESTING = 16
 const BUFFER_BYTES = 1024 * 1024
 /** As many as one blob's download has connections. */
 const MAX_KEPT_BUFFERS = 8
-/** Registries with a private authority. */
+/** Registries with a private authority or a client certificate. */
 const MAX_CONTEXTS = 16
 
 export function createConnectionPool({
@@ -41,11 +41,14 @@ export function createConnectionPool({
   const buffers: Buffer[] = []
   const contexts = new Map<string, SecureContext>()
 
-  const contextOf = ({ tls }: Target, key: string) => {
-    if (tls.ca.length === 0) return undefined
+  const contextOf = ({ tls }: Target) => {
+    const key = trustKey(tls)
+
+    const known = contexts.get(key)
+    if (known !== undefined) return known
+    const context = secureContextOf(tls)
     if (contexts.size >= MAX_CONTEXTS) contexts.clear()
-    const context = contexts.get(key) ?? secureContextOf(tls)
-    contexts.set(key, context)
+    if (context !== undefined) contexts.set(key, context)
     return context
   }
   const wake = (connection: Connection) => {
@@ -57,7 +60,7 @@ export function createConnectionPool({
     const buffer = buffers.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES)
     const connection: Connection = openConnection({
       ...{ key, target, buffer, idleTimeoutMs, noteReach },
-      secureContext: contextOf(target, trustKey(target.tls)),
+      secureContext: contextOf(target),
       onClose: () => {
         wake(connection)
         if (buffers.length < MAX_KEPT_BUFFERS) buffers.push(buffer)
@@ -68,7 +71,7 @@ export function createConnectionPool({
 
   return {
     async ask(target, noteReach, signal) {
-      // A connection belongs to whoever trusts its certificate in the same way, and may reach as far.
+      // A connection belongs to whoever trusts its certificate in the same way, shows the same one, and may reach as far.
       const key = `${target.url.origin} ${trustKey(target.tls)} ${target.reach}`
       for (;;) {
         const known = resting.keys().find((connection) => connection.key === key)

@@ -1,3 +1,4 @@
+import { DEFAULT_DIAL_TIMEOUT_MS } from '../../../common/oci/dial-timeout.ts'
 import type { Target } from '../../../common/oci/redirect.ts'
 import { createGather } from './gather.ts'
 import { openSocket, type SocketOptions } from './open-socket.ts'
@@ -57,7 +58,6 @@ export interface ConnectionOptions extends SocketOptions {
 
 /** Bodies of refusals that are read, so that the connection can be kept and the registry's error code shown. */
 const MAX_SMALL_BODY_BYTES = 64 * 1024
-const MAX_CONNECT_MS = 10_000
 /** What of its buffer a connection reads into that expects no body, or TLS: the rest of it gathers what comes of that. */
 const SMALL_READ_BYTES = 64 * 1024
 
@@ -91,7 +91,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   })
   const connecting = setTimeout(
     () => socket.destroy(codedError('UND_ERR_CONNECT_TIMEOUT')),
-    Math.min(idleTimeoutMs, MAX_CONNECT_MS),
+    Math.min(idleTimeoutMs, target.dialTimeoutMs ?? DEFAULT_DIAL_TIMEOUT_MS),
   )
   let ready = false
   let send = () => {}

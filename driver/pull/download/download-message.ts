@@ -30,6 +30,7 @@ export interface ThreadRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly tls: TlsSettings
   readonly reach: Reach
+  readonly dialTimeoutMs?: number
 }
 
 /** What an answer said, its body only if that is small and not the blob's. */

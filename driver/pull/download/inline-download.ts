@@ -4,6 +4,7 @@ import { type FileHandle, open, readFile, rm, truncate } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CodedError, isCodedError, isSystemError } from '../../../common/errors.ts'
 import type { ArtifactSource } from '../../../common/oci/artifact-source.ts'
+import type { BlobRoute } from '../../../common/oci/blob-route.ts'
 import type { Keyring } from '../../../common/oci/credentials.ts'
 import type { Descriptor } from '../../../common/oci/descriptor.ts'
 import { digestAlgorithm, finishDigest } from '../../../common/oci/digest.ts'
@@ -31,6 +32,8 @@ export interface InlineDownload {
   readonly keyring: Keyring
   readonly signal: AbortSignal
   readonly download: RunningDownload
+  /** Where the bytes come from; absent: as the source likes. */
+  readonly route?: BlobRoute
 }
 
 /**
@@ -82,6 +85,7 @@ export async function downloadInline(options: InlineDownload): Promise<boolean> 
         signal,
         keyring: options.keyring,
         offset: at,
+        route: options.route,
       })
       for await (const chunk of stream) {
         const fresh = chunk.subarray(Math.min(chunk.length, position - at))

@@ -5,8 +5,8 @@ import type { Target } from '../../../common/oci/redirect.ts'
 
 /** Whom a socket connects to. */
 export interface SocketOptions {
-  readonly target: Pick<Target, 'url' | 'tls' | 'reach'>
-  /** For servers with an authority that is not the system's. */
+  readonly target: Pick<Target, 'url' | 'tls' | 'reach' | 'dialTimeoutMs'>
+  /** For servers with an authority that is not the system's, or that want a certificate of ours. */
   readonly secureContext: SecureContext | undefined
   readonly noteReach: NoteReach
 }

@@ -1,7 +1,7 @@
 import { isCodedError } from '../../../common/errors.ts'
 import type { CallOptions } from '../../../common/oci/artifact-source.ts'
+import type { BlobRoute } from '../../../common/oci/blob-route.ts'
 import type { Descriptor } from '../../../common/oci/descriptor.ts'
-import type { Target } from '../../../common/oci/redirect.ts'
 import type { Reference } from '../../../common/oci/reference.ts'
 import type { OtherConnections, RegistrySource } from '../../../common/oci/registry-source.ts'
 import type { ExchangeAnswer } from './thread-exchanges.ts'
@@ -31,22 +31,22 @@ export function createPartOpener(options: {
   readonly reference: Reference
   readonly descriptor: Descriptor
   readonly call: CallOptions
+  /** Knows where the registry sent us: a signed URL serves the other parts too, until it expires. */
+  readonly route: BlobRoute
   readonly connections: {
     send: (...request: Parameters<OtherConnections['send']>) => Promise<ExchangeAnswer>
   }
   /** Called when the server says that it is asked for too much. */
   readonly onOverload: () => void
 }): PartOpener {
-  const { source, reference, descriptor, call, connections, onOverload } = options
-  /** Where the registry sent us: a signed URL serves the other parts too, until it expires. */
-  let target: Target | undefined
+  const { source, reference, descriptor, call, route, connections, onOverload } = options
   let hasRanges = true
 
   const open = async (start: number, end: number, sole: boolean): Promise<OpenedPart> => {
     let exchange = -1
-    const opened = await source.openBlob(reference, descriptor, {
+    await source.openBlob(reference, descriptor, {
       ...call,
-      ...{ offset: start, end, target },
+      ...{ offset: start, end, route },
       ...(!sole && { attempts: 1 }),
       connections: {
         send: async (...request) => {
@@ -59,7 +59,6 @@ export function createPartOpener(options: {
         if (overload) onOverload()
       },
     })
-    if (opened.foreign) target = opened.target
     return { exchange, start, end }
   }
 

@@ -1,22 +1,25 @@
 import { CodedError, isCodedError } from '../../../common/errors.ts'
 import type { CallOptions } from '../../../common/oci/artifact-source.ts'
+import { type BlobRoute, createBlobRoute } from '../../../common/oci/blob-route.ts'
 import type { Descriptor } from '../../../common/oci/descriptor.ts'
 import { formatReference, type Reference } from '../../../common/oci/reference.ts'
 import { toPullError } from '../../../common/oci/registry-client.ts'
 import type { RegistrySource } from '../../../common/oci/registry-source.ts'
+import { UnfitError } from '../../../common/oci/unfit.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import type { DownloadOutcome, DownloadReport } from './download-message.ts'
 import { packFailure, unpackFailure } from './failure-data.ts'
 import { createPartOpener } from './part-opener.ts'
 import type { RunningDownload } from './running-download.ts'
 import type { DownloadThread } from './thread.ts'
-import { UnfitError } from './thread-exchanges.ts'
 
 /** A blob that is to be downloaded in a thread. */
 export interface ThreadDownload extends CallOptions {
   readonly reference: Reference
   readonly descriptor: Descriptor
   readonly download: RunningDownload
+  /** Where the bytes come from; default: one of its own. */
+  readonly route?: BlobRoute
 }
 
 /**
@@ -34,7 +37,7 @@ type PartWanted = Extract<DownloadReport, { readonly kind: 'open' }>
  * @throws CORRUPT when the whole does not match the descriptor; else as {@link ArtifactSource}
  */
 export async function downloadInThread(
-  { reference, descriptor, download, keyring, signal }: ThreadDownload,
+  { reference, descriptor, download, keyring, signal, route = createBlobRoute() }: ThreadDownload,
   {
     thread,
     source,
@@ -69,7 +72,7 @@ export async function downloadInThread(
       },
     )
     const opener = createPartOpener({
-      ...{ source, reference, descriptor, connections: thread.exchanges },
+      ...{ source, reference, descriptor, route, connections: thread.exchanges },
       call: { keyring, signal: AbortSignal.any([signal, ended.signal]) },
       onOverload: () => running.post({ kind: 'slow-down' }),
     })

@@ -1,5 +1,6 @@
 import type { OtherConnections } from '../../../common/oci/registry-source.ts'
 import type { AnswerBody, HttpAnswer } from '../../../common/oci/transport.ts'
+import { UnfitError } from '../../../common/oci/unfit.ts'
 import type { DownloadCommand, DownloadReport, ThreadAnswer } from './download-message.ts'
 import { unpackFailure } from './failure-data.ts'
 
@@ -18,9 +19,6 @@ export interface ThreadExchanges {
   fail(error: Error): void
 }
 
-/** An answer that only the full HTTP client can read. */
-export class UnfitError extends Error {}
-
 interface Waiting {
   readonly resolve: (answer: ThreadAnswer) => void
   readonly reject: (error: unknown) => void
@@ -30,9 +28,14 @@ export function createThreadExchanges(post: (command: DownloadCommand) => void):
   const waiting = new Map<number, Waiting>()
   let next = 0
   return {
-    async send({ url, headers, tls, reach, signal }, noteReach) {
+    async send({ url, headers, tls, reach, dialTimeoutMs, proxy, signal }, noteReach) {
       signal.throwIfAborted()
+      if (proxy !== undefined) throw new UnfitError('a proxy is in between')
       const exchange = next++
+      const request = {
+        ...{ url: url.href, headers, tls, reach },
+        ...(dialTimeoutMs !== undefined && { dialTimeoutMs }),
+      }
       const { promise, resolve, reject } = Promise.withResolvers<ThreadAnswer>()
       const discard = () => post({ kind: 'discard', exchange })
       const onAbort = () => {
@@ -42,7 +45,7 @@ export function createThreadExchanges(post: (command: DownloadCommand) => void):
       waiting.set(exchange, { resolve, reject })
       signal.addEventListener('abort', onAbort, { once: true })
       try {
-        post({ kind: 'request', exchange, request: { url: url.href, headers, tls, reach } })
+        post({ kind: 'request', exchange, request })
         const { status, headers: received, body, reach: seen } = await promise
         if (seen !== undefined) noteReach(url.hostname, seen)
         return {

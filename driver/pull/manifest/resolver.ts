@@ -6,15 +6,18 @@ import type { Platform } from '../../../common/oci/descriptor.ts'
 import type { Digest } from '../../../common/oci/digest.ts'
 import type { ImageIndex, ImageManifest } from '../../../common/oci/manifest.ts'
 import { formatReference, type Reference } from '../../../common/oci/reference.ts'
-import type { AccessStore } from '../../store/access.ts'
+import { subjectOf } from '../../../common/oci/subject.ts'
+import { type AccessStore, type CredentialIdentity, isOfAge } from '../../store/access.ts'
 import type { ManifestStore } from '../../store/manifests.ts'
 import { namingReference } from '../about-reference.ts'
+import { type AccessRules, DEFAULT_ACCESS_RULES } from '../access-rules.ts'
 import { credentialIdentity, keyringIdentities } from '../credential-identity.ts'
-import { createJobs } from '../jobs.ts'
+import { createJobs, type Jobs } from '../jobs.ts'
 import type { PullLimits } from '../pull-limits.ts'
 import { type ChosenManifest, chooseManifest } from './choose-manifest.ts'
 import { createManifestParser } from './manifest-parser.ts'
 import { createRecentManifests } from './recent-manifests.ts'
+import { createRefusals } from './refusals.ts'
 
 /** A manifest that this caller has proved he may read. */
 export interface Resolved extends ChosenManifest {
@@ -30,7 +33,21 @@ export interface ResolveOptions {
   readonly isPresent: (resolved: Resolved) => Promise<boolean>
 }
 
-/** Turns what a pod asks for into a verified manifest, asking the registry no more than the pull policy demands. */
+/**
+ * Turns what a pod asks for into a verified manifest that this caller may read, asking the registry no more than the pull policy demands.
+ *
+ * What is on the node is no permission. A caller may read a manifest when one of his credential identities, or anyone, was sent it, whole, by
+ * a host that checks who may read (the registry's server, or a mirror that the admin vouches for), and not longer ago than the rules say:
+ *
+ * - Manifests are asked of such hosts only. A mirror that answers anybody would make the driver a reader of what the pod itself is
+ *   refused, so that mirrors that are not vouched for serve tags and blobs, and a pod of which nothing is recorded cannot start from
+ *   them alone while the server is down.
+ * - A record that is too old is renewed by one GET of the manifest that it is about, also with policy `Never`, which forbids to fetch
+ *   content and not to ask. Without a record, `Never` fails and nobody is asked.
+ * - A registry that does not answer stops nobody whose record counts: where a tag has to be looked up (`Always`), it means what it last
+ *   meant for this caller. A kubelet would let the pod wait; the design wants it to start. The log has a warning.
+ * - What a registry refuses (401, 403, 404) is remembered for a few seconds for that reference and those credentials.
+ */
 export interface Resolver extends AsyncDisposable {
   /**
    * @throws NOT_FOUND with policy `Never` when the node does not have it or this caller has not proved access; CORRUPT or INVALID for a
@@ -39,11 +56,32 @@ export interface Resolver extends AsyncDisposable {
   resolve(source: Source, options: ResolveOptions): Promise<Resolved>
 }
 
+/** Hears that a tag was taken for what it last meant, since the registry did not answer. */
+export type OnOutage = (outage: {
+  /** As it is written. */
+  readonly reference: string
+  readonly digest: Digest
+  readonly error: unknown
+}) => void
+
 /** The kubelet's rule for images: a tag that moves by convention is looked up each time. */
 export function effectivePullPolicy({ reference, pullPolicy }: Source): PullPolicy {
   if (pullPolicy !== undefined) return pullPolicy
   if (reference.digest !== undefined) return 'IfNotPresent'
   return (reference.tag ?? 'latest') === 'latest' ? 'Always' : 'IfNotPresent'
+}
+
+/** Who asks, and what is told of the registry's word by now. */
+interface Caller extends ResolveOptions {
+  readonly who: readonly CredentialIdentity[]
+}
+
+/** What a look at the node's own records came to. */
+interface Look {
+  /** The manifest, if its access is proven and the node has the whole content. */
+  readonly resolved?: Resolved | undefined
+  /** How old the proof is that no longer counts, in milliseconds. */
+  readonly tooOldMs?: number | undefined
 }
 
 export function createResolver(options: {
@@ -54,15 +92,40 @@ export function createResolver(options: {
   /** The node's, for sources that name none. */
   readonly platform: Platform
   readonly limits: Pick<PullLimits, 'manifest' | 'indexDepth'>
+  readonly rules?: AccessRules
+  readonly onOutage?: OnOutage
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
 }): Resolver {
-  const { source, manifests, access, salt, platform: nodePlatform, limits } = options
+  const {
+    source,
+    manifests,
+    access,
+    salt,
+    platform: nodePlatform,
+    limits,
+    now = Date.now,
+  } = options
+  const { rules = DEFAULT_ACCESS_RULES, onOutage = () => {} } = options
   const parse = createManifestParser(limits.manifest)
   const remembered = createRecentManifests(MAX_REMEMBERED_BYTES)
+  const refusals = createRefusals({ memoryMs: rules.refusalMs, now })
+  const manifestJobs = createJobs<Received>()
+  const tagJobs = createJobs<Digest>()
 
-  /** The manifest from disk, if this caller has once received it from the registry himself. */
-  const fromCache = async (reference: Reference, digest: Digest, keyring: Keyring) => {
-    const identities = keyringIdentities(salt, keyring, reference)
-    if (!(await access.isProven(reference, digest, identities))) return undefined
+  /** The manifest from disk, if this caller has received it from the registry himself, and not too long ago. */
+  const fromCache = async (
+    reference: Reference,
+    digest: Digest,
+    { who }: Pick<Caller, 'who'>,
+    onTooOld: (ageMs: number) => void = () => {},
+  ) => {
+    const proof = await access.proof(reference, digest, who)
+    if (proof === undefined) return undefined
+    if (!isOfAge(proof, now(), rules.maxAgeMs)) {
+      onTooOld(now() - proof.provedMs)
+      return undefined
+    }
     const known = remembered.get(digest)
     if (known !== undefined) return known
     const bytes = await manifests.get(digest)
@@ -72,21 +135,41 @@ export function createResolver(options: {
     return manifest
   }
 
-  const requests = createJobs<{ digest: Digest; parsed: ImageManifest | ImageIndex }>()
-
   /**
-   * The manifest from its registry; being sent it, whole, is the proof of access. Callers with the same credentials who ask at the
-   * same time share one request: fifty pods that start together do not hammer a registry.
+   * Asks a registry, once for all callers with the same credentials who ask the same at the same time: fifty pods that start together do
+   * not hammer it.
    */
-  const fromRegistry = (reference: Reference, { keyring, signal }: ResolveOptions) =>
-    requests.join(
-      [formatReference(reference), ...keyringIdentities(salt, keyring, reference)].join(' '),
-      (job) => request(reference, { keyring, signal: job.signal }),
+  const asking = async <T>(
+    jobs: Jobs<T>,
+    reference: Reference,
+    { who, keyring, signal }: Caller,
+    ask: (call: CallOptions) => Promise<T>,
+  ): Promise<T> => {
+    const name = formatReference(reference)
+    return jobs.join(
+      [name, ...who].join(' '),
+      async (job) => {
+        refusals.check(name, who)
+        try {
+          const answer = await ask({ keyring, signal: job.signal })
+          refusals.clear(name)
+          return answer
+        } catch (error) {
+          refusals.note(name, who, error)
+          throw error
+        }
+      },
       signal,
     )
+  }
 
-  const request = async (reference: Reference, call: CallOptions) => {
-    const fetched = await source.manifest(reference, call)
+  /** The manifest from its registry; being sent it, whole, is the proof of access. */
+  const fromRegistry = (reference: Reference, caller: Caller) =>
+    asking(manifestJobs, reference, caller, (call) => receive(reference, call))
+
+  const receive = async (reference: Reference, call: CallOptions): Promise<Received> => {
+    const fetched = await source.manifest(reference, { ...call, authoritativeOnly: true })
+    if (!fetched.authoritative) throw provesNothing(reference)
     const { digest } = fetched.descriptor
     // Parsed before anything is remembered: a captive portal's page must not stick.
     const parsed = await namingReference(reference, () => parse(fetched.bytes))
@@ -98,12 +181,18 @@ export function createResolver(options: {
     return { digest, parsed }
   }
 
-  const byDigest = async (reference: Reference, digest: Digest, caller: ResolveOptions) => {
-    const named = withDigest(reference, digest)
-    return (
-      (await fromCache(named, digest, caller.keyring)) ?? (await fromRegistry(named, caller)).parsed
+  /** What a tag means now, as the registry claims. */
+  const lookUpTag = (reference: Reference, caller: Caller) =>
+    asking(
+      tagJobs,
+      reference,
+      caller,
+      async (call) => (await source.resolve(reference, call)).digest,
     )
-  }
+
+  const byDigest = async (reference: Reference, digest: Digest, caller: Caller) =>
+    (await fromCache(reference, digest, caller)) ??
+    (await fromRegistry(withDigest(reference, digest), caller)).parsed
 
   /** From a manifest or index to the manifest for the platform that is asked for. */
   const choose = async (
@@ -126,28 +215,86 @@ export function createResolver(options: {
     return chosen && { digest, ...chosen }
   }
 
-  const cached = async (asked: Source, digest: Digest, caller: ResolveOptions) => {
+  /** What the node's own records let this caller have, without a word to the registry. */
+  const look = async (asked: Source, digest: Digest, caller: Caller): Promise<Look> => {
+    let tooOldMs: number | undefined
+    const load = (child: Digest) =>
+      fromCache(asked.reference, child, caller, (ageMs) => {
+        tooOldMs = ageMs
+      })
     try {
-      const load = (child: Digest) => fromCache(asked.reference, child, caller.keyring)
       const resolved = await choose(asked, digest, load)
-      return resolved !== undefined && (await caller.isPresent(resolved)) ? resolved : undefined
+      if (resolved === undefined || !(await caller.isPresent(resolved))) return { tooOldMs }
+      return { resolved }
     } catch (error) {
       // A tag may have got the platform since. What has not changed fails again below.
-      if (isCodedError(error, 'INVALID') && asked.pullPolicy !== 'Never') return undefined
+      if (isUnfit(error) && asked.pullPolicy !== 'Never') return {}
       throw error
     }
   }
 
+  /** The same after one small request has made the proof anew. What the registry no longer has under a tag may be another by now. */
+  const renew = async (asked: Source, digest: Digest, caller: Caller, ageMs: number) => {
+    const load = (child: Digest) => byDigest(asked.reference, child, caller)
+    try {
+      const resolved = present(await choose(asked, digest, load))
+      return (await caller.isPresent(resolved)) ? resolved : undefined
+    } catch (error) {
+      const mayHaveMoved = asked.reference.digest === undefined && asked.pullPolicy !== 'Never'
+      if (mayHaveMoved && (isUnfit(error) || isCodedError(error, 'NOT_FOUND'))) return undefined
+      throw isCodedError(error, 'UNAVAILABLE') ? tooOld(error, ageMs, rules) : error
+    }
+  }
+
+  /** What the registry says the tag means, and that. */
+  const resolveTag = async (asked: Source, known: Digest | undefined, caller: Caller) => {
+    const { reference } = asked
+    const digest = await lookUpTag(reference, caller)
+    const load = (child: Digest) => byDigest(reference, child, caller)
+    const resolved = present(await choose(asked, digest, load))
+    if (digest !== known) {
+      // The manifest was received by its digest just now, or earlier by this caller: what the tag means is his to remember.
+      const proof = await access.proof(reference, digest, caller.who)
+      if (proof !== undefined) await access.recordTag(reference, digest, proof.identity)
+    }
+    return resolved
+  }
+
+  /** The same, where the node has what the tag last meant for this caller: a registry that does not answer is not waited for. */
+  const resolveTagOrKeep = async (
+    asked: Source,
+    known: Digest,
+    kept: Resolved,
+    caller: Caller,
+  ): Promise<Resolved> => {
+    const patience = AbortSignal.timeout(rules.patienceMs)
+    const signal = AbortSignal.any([caller.signal, patience])
+    try {
+      return await resolveTag(asked, known, { ...caller, signal })
+    } catch (error) {
+      caller.signal.throwIfAborted()
+      if (!patience.aborted && !isCodedError(error, 'UNAVAILABLE')) throw error
+      onOutage({ reference: formatReference(asked.reference), digest: known, error })
+      return kept
+    }
+  }
+
   return {
-    async resolve(asked, caller) {
+    async resolve(asked, options) {
       const { reference } = asked
       const policy = effectivePullPolicy(asked)
-      const identities = keyringIdentities(salt, caller.keyring, reference)
-      const known = reference.digest ?? (await access.tagDigest(reference, identities))
+      const who = keyringIdentities(salt, options.keyring, reference)
+      const caller = { ...options, who }
+      const known = reference.digest ?? (await access.tagDigest(reference, who))
 
-      if (known !== undefined && (policy !== 'Always' || reference.digest !== undefined)) {
-        const resolved = await cached(asked, known, caller)
-        if (resolved !== undefined) return resolved
+      // 1. Without asking, or by asking only whether this caller still may.
+      const seen = known === undefined ? {} : await look(asked, known, caller)
+      const isMoving = policy === 'Always' && reference.digest === undefined
+      if (known !== undefined && !isMoving) {
+        if (seen.resolved !== undefined) return seen.resolved
+        const renewed =
+          seen.tooOldMs === undefined ? undefined : await renew(asked, known, caller, seen.tooOldMs)
+        if (renewed !== undefined) return renewed
       }
       if (policy === 'Never') {
         throw new CodedError(
@@ -155,22 +302,31 @@ export function createResolver(options: {
           `Cannot use "${formatReference(reference)}": the pull policy is Never, and this node does not have it from an earlier pull with these credentials`,
         )
       }
+
+      // 2. The registry decides.
       const load = (child: Digest) => byDigest(reference, child, caller)
-      if (reference.digest === undefined && known === undefined) {
+      if (reference.digest !== undefined) {
+        return present(await choose(asked, reference.digest, load))
+      }
+      if (known === undefined) {
         const { digest, parsed } = await fromRegistry(reference, caller)
         return present(await choose(asked, digest, load, parsed))
       }
-      const digest = reference.digest ?? (await source.resolve(reference, caller)).digest
-      const resolved = present(await choose(asked, digest, load))
-      if (reference.digest === undefined && digest !== known) {
-        // The manifest was received by its digest just now, or earlier by this caller: what the tag means is his to remember.
-        const [identity] = identities
-        if (identity !== undefined) await access.recordTag(reference, digest, identity)
-      }
-      return resolved
+      return seen.resolved === undefined
+        ? resolveTag(asked, known, caller)
+        : resolveTagOrKeep(asked, known, seen.resolved, caller)
     },
-    [Symbol.asyncDispose]: () => requests[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await manifestJobs[Symbol.asyncDispose]()
+      await tagJobs[Symbol.asyncDispose]()
+    },
   }
+}
+
+/** A manifest that was received, verified and parsed. */
+interface Received {
+  readonly digest: Digest
+  readonly parsed: ImageManifest | ImageIndex
 }
 
 /** Of manifests as they are written; parsed they take a few times as much memory. */
@@ -183,4 +339,30 @@ function present(resolved: Resolved | undefined): Resolved {
 
 function withDigest({ registry, repository }: Reference, digest: Digest): Reference {
   return { registry, repository, digest }
+}
+
+/** The manifest is what it is, and not what is asked for. */
+function isUnfit(error: unknown): boolean {
+  return isCodedError(error, 'INVALID', 'EXHAUSTED')
+}
+
+function provesNothing(reference: Reference): CodedError {
+  return new CodedError(
+    'DENIED',
+    `${subjectOf(reference)}: the manifest came from a mirror that does not check who may read it; expected it from the registry's server, or from a mirror that the admin vouches for in the hosts.toml of the registry`,
+  )
+}
+
+/** An outage that meets a record which no longer counts. */
+function tooOld(error: CodedError, ageMs: number, { maxAgeMs }: AccessRules): CodedError {
+  return new CodedError(
+    error.code,
+    `${error.message}; this node has it, but these credentials last proved access ${formatHours(ageMs)} ago and are to prove it again after ${formatHours(maxAgeMs)} (the driver's --access-max-age)`,
+    { cause: error },
+  )
+}
+
+function formatHours(ms: number): string {
+  const minutes = Math.round(ms / 60_000)
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`
 }

@@ -1,8 +1,8 @@
-import { CodedError, isCodedError, isSystemError } from '../../../common/errors.ts'
+import { isSystemError } from '../../../common/errors.ts'
 import type { Descriptor } from '../../../common/oci/descriptor.ts'
 import type { LayoutSource } from '../../../common/oci/layout-source.ts'
 import type { Reference } from '../../../common/oci/reference.ts'
-import { subjectOf } from '../../../common/oci/subject.ts'
+import { RequestFailure } from '../../../common/oci/request-failure.ts'
 import { createByteCounter } from '../download/byte-counter.ts'
 import type { DownloadOutcome } from '../download/download-message.ts'
 import { packFailure } from '../download/failure-data.ts'
@@ -39,14 +39,14 @@ export async function copyBlob(
     const signal = new AbortController().signal
     let position = ingest.parts.prefix
     for await (const chunk of layout.openBlob(reference, digest, { signal, offset: position })) {
-      if (position + chunk.length > size) throw wrongSize(reference, descriptor, 'more than')
+      if (position + chunk.length > size) throw wrongSize(descriptor, 'more than')
       ingest.write(chunk, position)
       position += chunk.length
       const late = performance.now() - told.ms > TELL_MS
       if (late || position - told.bytes >= TELL_BYTES) tell()
     }
     tell()
-    if (position < size) throw wrongSize(reference, descriptor, `${position} of`)
+    if (position < size) throw wrongSize(descriptor, `${position} of`)
     while (!ingest.hashed) ingest.catchUp()
     const found = ingest.finish()
     if (found === digest) {
@@ -57,8 +57,8 @@ export async function copyBlob(
     return { kind: 'wrong', digest: found, resumed: ingest.resumed }
   } catch (error) {
     // What filled the disk must not go on filling it.
-    const useless = isCodedError(error, 'CORRUPT') || isSystemError(error, 'ENOSPC', 'EDQUOT')
-    if (useless) ingest.remove()
+    const corrupt = error instanceof RequestFailure && error.code === 'CORRUPT'
+    if (corrupt || isSystemError(error, 'ENOSPC', 'EDQUOT')) ingest.remove()
     return { kind: 'failed', failure: packFailure(error), resumed: ingest.resumed }
   }
 }
@@ -70,9 +70,6 @@ export interface CopyOptions {
   readonly path: string
 }
 
-function wrongSize(reference: Reference, { size, digest }: Descriptor, found: string): CodedError {
-  return new CodedError(
-    'CORRUPT',
-    `${subjectOf(reference)}: layout has ${found} the ${size} bytes of blob ${digest}`,
-  )
+function wrongSize({ size, digest }: Descriptor, found: string): RequestFailure {
+  return new RequestFailure('CORRUPT', `layout has ${found} the ${size} bytes of blob ${digest}`)
 }

@@ -5,14 +5,13 @@ import type { Reference } from '../../../common/oci/reference.ts'
 import type { DownloadOutcome } from '../download/download-message.ts'
 import type { FailureData } from '../download/failure-data.ts'
 
-/** What a reader process is asked, one question at a time. */
+/** What a reader process is asked of the layouts in its directory, one question at a time. */
 export type ReaderRequest =
-  | { readonly kind: 'resolve'; readonly root: string; readonly reference: Reference }
-  | { readonly kind: 'manifest'; readonly root: string; readonly reference: Reference }
+  | { readonly kind: 'resolve'; readonly reference: Reference }
+  | { readonly kind: 'manifest'; readonly reference: Reference }
   /** A piece of a blob. */
   | {
       readonly kind: 'read'
-      readonly root: string
       readonly reference: Reference
       readonly digest: Digest
       readonly offset: number
@@ -20,7 +19,6 @@ export type ReaderRequest =
   /** The whole of a blob, into an ingest file. */
   | {
       readonly kind: 'copy'
-      readonly root: string
       readonly reference: Reference
       readonly descriptor: Descriptor
       readonly path: string
@@ -36,7 +34,10 @@ export type ReaderReply =
 
 export type ReaderAnswer =
   | { readonly kind: 'resolved'; readonly descriptor: Descriptor }
-  | { readonly kind: 'manifest'; readonly fetched: Omit<FetchedManifest, 'credential'> }
+  | {
+      readonly kind: 'manifest'
+      readonly fetched: Pick<FetchedManifest, 'descriptor' | 'bytes'>
+    }
   /** Fewer than a piece: the end. */
   | { readonly kind: 'piece'; readonly bytes: Uint8Array }
   | { readonly kind: 'copied'; readonly outcome: DownloadOutcome }

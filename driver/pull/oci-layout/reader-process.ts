@@ -1,6 +1,5 @@
 import { fork } from 'node:child_process'
-import { CodedError } from '../../../common/errors.ts'
-import { subjectOf } from '../../../common/oci/subject.ts'
+import { RequestFailure } from '../../../common/oci/request-failure.ts'
 import { unpackFailure } from '../download/failure-data.ts'
 import type { PooledWorker } from '../worker-pool.ts'
 import type { ReaderAnswer, ReaderReply, ReaderRequest } from './reader-message.ts'
@@ -10,7 +9,8 @@ export interface ReaderProcess extends PooledWorker {
   /**
    * Asks one question. By the end nobody writes to an ingest file any more.
    *
-   * @throws UNAVAILABLE when nothing was heard for the deadline; the signal's reason when it fires; what the layout is wrong in
+   * @throws RequestFailure `UNAVAILABLE` when nothing was heard for the deadline; what the layout is wrong in
+   * @throws the signal's reason
    */
   ask(request: ReaderRequest, options: AskOptions): Promise<ReaderAnswer>
 }
@@ -37,11 +37,15 @@ const KILL_MS = 1_000
  * @param options.onHung told when it was killed and has not ended; the promise resolves when it has
  */
 export function startReaderProcess(options: {
+  /** Where the layouts are. */
+  readonly root: string
+  readonly maxManifestBytes: number
   readonly deadlineMs: number
   readonly onHung: (ended: Promise<void>) => void
 }): ReaderProcess {
-  const { deadlineMs, onHung } = options
-  const child = fork(new URL('./reader.ts', import.meta.url), [String(process.pid)], {
+  const { root, maxManifestBytes, deadlineMs, onHung } = options
+  const args = [root, String(maxManifestBytes), String(process.pid)]
+  const child = fork(new URL('./reader.ts', import.meta.url), args, {
     execArgv: [`--max-old-space-size=${MAX_HEAP_MIB}`],
     serialization: 'advanced',
     // An orphan that hangs must not hold what the driver writes to.
@@ -88,12 +92,12 @@ export function startReaderProcess(options: {
   ): Promise<ReaderAnswer> => {
     const { promise, resolve, reject } = Promise.withResolvers<ReaderAnswer>()
     const waitMs = () => (isReady ? deadlineMs : START_MS)
-    let deadline = setTimeout(() => reject(tooSlow(request, waitMs())), waitMs())
+    let deadline = setTimeout(() => reject(tooSlow(root, waitMs())), waitMs())
     const onAbort = () => reject(signal.reason)
     signal.addEventListener('abort', onAbort, { once: true })
     onReply = (reply) => {
       clearTimeout(deadline)
-      deadline = setTimeout(() => reject(tooSlow(request, waitMs())), waitMs())
+      deadline = setTimeout(() => reject(tooSlow(root, waitMs())), waitMs())
       switch (reply.kind) {
         case 'ready':
           break
@@ -107,10 +111,10 @@ export function startReaderProcess(options: {
           resolve(reply)
       }
     }
-    onEnd = (cause) => reject(died(request, cause))
+    onEnd = (cause) => reject(died(root, cause))
     child.channel?.ref()
     child.send(request, (error) => {
-      if (error !== null) reject(died(request, error))
+      if (error !== null) reject(died(root, error))
     })
     return promise.finally(() => {
       clearTimeout(deadline)
@@ -152,17 +156,19 @@ class Answered extends Error {
   }
 }
 
-function tooSlow({ reference, root }: ReaderRequest, deadlineMs: number): CodedError {
-  return new CodedError(
+/** Not transient: whoever waits has waited long enough, and another host may do better. */
+function tooSlow(root: string, deadlineMs: number): RequestFailure {
+  return new RequestFailure(
     'UNAVAILABLE',
-    `${subjectOf(reference)}: reading the OCI layout in "${root}" took longer than ${deadlineMs / 1_000} s; is its file system there?`,
+    `reading the OCI layouts in ${JSON.stringify(root)} took longer than ${deadlineMs / 1_000} s; is its file system there?`,
+    { unreachable: true },
   )
 }
 
-function died({ reference, root }: ReaderRequest, cause: unknown): CodedError {
-  return new CodedError(
+function died(root: string, cause: unknown): RequestFailure {
+  return new RequestFailure(
     'UNAVAILABLE',
-    `${subjectOf(reference)}: the process that read the OCI layout in "${root}" ended unexpectedly; it is tried again`,
-    { cause },
+    `the process that read the OCI layouts in ${JSON.stringify(root)} ended unexpectedly`,
+    { transient: true, cause },
   )
 }

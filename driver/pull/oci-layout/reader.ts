@@ -1,5 +1,4 @@
 import process from 'node:process'
-import { ANONYMOUS } from '../../../common/oci/credentials.ts'
 import { createLayoutSource } from '../../../common/oci/layout-source.ts'
 import { dieWithParent } from '../../linux/parent-death.ts'
 import { packFailure } from '../download/failure-data.ts'
@@ -12,29 +11,35 @@ import {
   type ReaderRequest,
 } from './reader-message.ts'
 
-// The entry of a process that reads layouts, one question at a time, and may hang where they are. Its argument is who started it.
-dieWithParent(Number(process.argv[2]))
+// The entry of a process that reads layouts, one question at a time, and may hang where they are. Its arguments are where that is, how
+// large a manifest may be, and who started it.
+const [root = '', maxManifestBytes, parent] = process.argv.slice(2)
+dieWithParent(Number(parent))
+
+const layout = createLayoutSource({
+  root,
+  files: blockingFileReader,
+  maxManifestBytes: Number(maxManifestBytes),
+})
+/** Who gives up kills this process. */
+const { signal } = new AbortController()
 
 function reply(message: ReaderReply): void {
   process.send?.(message)
 }
 
 async function answer(request: ReaderRequest): Promise<ReaderAnswer> {
-  const { root, reference } = request
-  const layout = createLayoutSource({ root, files: blockingFileReader })
-  const call = { signal: new AbortController().signal, keyring: ANONYMOUS }
+  const { reference } = request
   switch (request.kind) {
     case 'resolve':
-      return { kind: 'resolved', descriptor: await layout.resolve(reference, call) }
-    case 'manifest': {
-      const { descriptor, bytes } = await layout.manifest(reference, call)
-      return { kind: 'manifest', fetched: { descriptor, bytes } }
-    }
+      return { kind: 'resolved', descriptor: await layout.resolve(reference, signal) }
+    case 'manifest':
+      return { kind: 'manifest', fetched: await layout.manifest(reference, signal) }
     case 'read': {
       const { digest, offset } = request
       const chunks: Uint8Array[] = []
       let length = 0
-      for await (const chunk of layout.openBlob(reference, digest, { ...call, offset })) {
+      for await (const chunk of layout.openBlob(reference, digest, { signal, offset })) {
         chunks.push(chunk)
         length += chunk.length
         if (length >= PIECE_BYTES) break

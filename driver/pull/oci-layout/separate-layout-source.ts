@@ -1,138 +1,152 @@
-import { CodedError, isCodedError } from '../../../common/errors.ts'
-import type { ArtifactSource } from '../../../common/oci/artifact-source.ts'
-import { verifiedLayoutBlob } from '../../../common/oci/layout-source.ts'
-import { subjectOf } from '../../../common/oci/subject.ts'
+import type { Descriptor } from '../../../common/oci/descriptor.ts'
+import type { HostSource } from '../../../common/oci/host-source.ts'
+import type { LayoutDirectoryHost } from '../../../common/oci/hosts.ts'
+import { DEFAULT_MANIFEST_LIMITS } from '../../../common/oci/manifest.ts'
+import type { Reference } from '../../../common/oci/reference.ts'
+import { RequestFailure } from '../../../common/oci/request-failure.ts'
+import { type RetryOptions, withRetry } from '../../../common/oci/retry.ts'
 import { setBytes } from '../download/byte-counter.ts'
-import type { DownloadThreads } from '../download/download-threads.ts'
 import { unpackFailure } from '../download/failure-data.ts'
+import type { RunningDownload } from '../download/running-download.ts'
 import { advanceWatermark } from '../watermark.ts'
-import { createWorkerPool } from '../worker-pool.ts'
-import { PIECE_BYTES, type ReaderAnswer, type ReaderRequest } from './reader-message.ts'
-import { type AskOptions, type ReaderProcess, startReaderProcess } from './reader-process.ts'
+import { createLayoutReaders, type LayoutReaders } from './layout-readers.ts'
+import { PIECE_BYTES } from './reader-message.ts'
 
-/** OCI layouts as a source that can hang without harm, and as the one who downloads their big blobs. */
-export interface SeparateLayoutSource
-  extends ArtifactSource,
-    Pick<DownloadThreads, 'download'>,
-    AsyncDisposable {
-  /** How many processes were given up and have not ended yet. */
-  readonly hung: number
+/** A blob that is to be copied. */
+export interface LayoutDownload {
+  readonly reference: Reference
+  readonly descriptor: Descriptor
+  readonly download: RunningDownload
+  readonly signal: AbortSignal
 }
 
-/** Reading files from a disk does not get faster by more. */
-const PROCESSES = 2
-/** Each holds some 40 MB until its file system comes back. */
-const MAX_HUNG = 4
-const DEADLINE_MS = 30_000
-/** A process costs some 40 MB, and 100 ms to start. */
-const IDLE_MS = 30_000
+/** OCI layouts in directories, as hosts that can hang without harm, and as the one who copies their big blobs. */
+export interface SeparateLayoutSource extends HostSource<LayoutDirectoryHost>, AsyncDisposable {
+  /**
+   * Copies a blob into its ingest file, going on where an earlier try ended, and verifies it.
+   *
+   * @returns `stale` when bytes of an earlier try were wrong, and nothing is left
+   * @throws RequestFailure `CORRUPT` when the whole does not match the descriptor; what the layout is wrong in
+   * @throws the signal's reason
+   */
+  download(
+    host: Pick<LayoutDirectoryHost, 'directory'>,
+    wanted: LayoutDownload,
+  ): Promise<'verified' | 'stale'>
+  /** How many processes were given up in a directory and have not ended yet. */
+  hungIn(directory: string): number
+}
+
+export interface SeparateLayoutOptions {
+  /** Default 4 MiB. */
+  readonly maxManifestBytes?: number
+  /** A read without a byte for this long fails; default 30,000. */
+  readonly deadlineMs?: number
+  /** A process without a question for this long is ended; default 30,000: it costs some 40 MB, and 100 ms to start. */
+  readonly idleMs?: number
+  /** Of a copy whose file system was in trouble. */
+  readonly retry?: RetryOptions
+}
 
 /**
- * Reads layouts below `root` in processes of their own: a file system that hangs (NFS, FUSE) costs a process, and not the driver. Reads that
- * take longer than `deadlineMs` without a byte fail; a blob is then copied on from where it was.
- *
- * Messages are those of the layout source; UNAVAILABLE when the file system does not answer.
+ * Reads layouts in processes of their own: a file system that hangs (NFS, FUSE) costs a process, and not the driver; and not those who read
+ * in other directories. Disposing ends the processes.
  */
-export function createSeparateLayoutSource(options: {
-  readonly root: string
-  readonly deadlineMs?: number
-  readonly idleMs?: number
-}): SeparateLayoutSource {
-  const { root, deadlineMs = DEADLINE_MS, idleMs = IDLE_MS } = options
-  let hung = 0
-  const processes = createWorkerPool<ReaderProcess>({
-    ...{ size: PROCESSES, idleMs },
-    stopped: () => new CodedError('UNAVAILABLE', 'The driver is stopping'),
-    start: () =>
-      startReaderProcess({
-        deadlineMs,
-        onHung: (ended) => {
-          hung += 1
-          void ended.then(() => {
-            hung -= 1
-          })
-        },
-      }),
-  })
+export function createSeparateLayoutSource(
+  options: SeparateLayoutOptions = {},
+): SeparateLayoutSource {
+  const { maxManifestBytes = DEFAULT_MANIFEST_LIMITS.bytes, retry } = options
+  const { deadlineMs = 30_000, idleMs = 30_000 } = options
+  /** One for each directory of the admin's configuration. */
+  const readers = new Map<string, LayoutReaders>()
 
-  const ask = async <K extends ReaderAnswer['kind']>(
-    request: ReaderRequest,
-    kind: K,
-    call: AskOptions,
-  ): Promise<Extract<ReaderAnswer, { kind: K }>> => {
-    if (hung >= MAX_HUNG) {
-      throw new CodedError(
-        'UNAVAILABLE',
-        `${subjectOf(request.reference)}: ${hung} reads of the OCI layout in "${root}" hang; is its file system there?`,
-      )
-    }
-    const answer = await processes.use(call.signal, (reader) => reader.ask(request, call))
-    if (!isOfKind(answer, kind)) {
-      throw new CodedError('INTERNAL', `Asked for "${kind}", was answered "${answer.kind}"`)
-    }
-    return answer
+  const readersOf = ({ directory }: Pick<LayoutDirectoryHost, 'directory'>): LayoutReaders => {
+    const known = readers.get(directory)
+    if (known !== undefined) return known
+    const made = createLayoutReaders(directory, { maxManifestBytes, deadlineMs, idleMs })
+    readers.set(directory, made)
+    return made
   }
 
   return {
-    async resolve(reference, { signal }) {
-      return (await ask({ kind: 'resolve', root, reference }, 'resolved', { signal })).descriptor
+    async resolve(host, reference, { signal }) {
+      const request = { kind: 'resolve', reference } as const
+      return (await readersOf(host).ask(request, 'resolved', { signal })).descriptor
     },
-    async manifest(reference, { signal }) {
-      const { fetched } = await ask({ kind: 'manifest', root, reference }, 'manifest', { signal })
+    async manifest(host, reference, { signal }) {
+      const request = { kind: 'manifest', reference } as const
+      const { fetched } = await readersOf(host).ask(request, 'manifest', { signal })
       return { ...fetched, credential: undefined }
     },
-    blob: (asked, descriptor, call) =>
-      verifiedLayoutBlob(
-        async function* (reference, digest, { signal, offset }) {
-          for (let position = offset; ; ) {
-            const request = { kind: 'read', root, reference, digest, offset: position } as const
-            const { bytes } = await ask(request, 'piece', { signal })
-            if (bytes.length > 0) yield bytes
-            if (bytes.length < PIECE_BYTES) return
-            position += bytes.length
-          }
-        },
-        asked,
-        descriptor,
-        call,
-      ),
-    async download({ reference, descriptor, download, signal }) {
-      const { path, watermark, received } = download
-      const { outcome } = await ask({ kind: 'copy', root, reference, descriptor, path }, 'copied', {
-        signal,
-        onCopying: (bytes, prefix) => {
-          setBytes(received, bytes)
-          advanceWatermark(watermark, prefix)
-        },
-      })
-      switch (outcome.kind) {
-        case 'verified':
-          return 'verified'
-        case 'wrong':
-          if (outcome.resumed) return 'stale'
-          throw new CodedError(
-            'CORRUPT',
-            `${subjectOf(reference)}: the bytes of blob ${descriptor.digest} hash to ${outcome.digest}`,
-          )
-        case 'failed': {
-          const error = unpackFailure(outcome.failure)
-          if (isCodedError(error, 'CORRUPT') && outcome.resumed) return 'stale'
-          throw error
-        }
-        case 'cancelled':
-          throw new CodedError('INTERNAL', 'A copy was cancelled that nobody cancelled')
+    async openBlob(host, reference, { digest, size }, { start, end, signal }) {
+      const read = async (offset: number) => {
+        const request = { kind: 'read', reference, digest, offset } as const
+        return (await readersOf(host).ask(request, 'piece', { signal })).bytes
       }
+      // Here, and not when somebody reads: what is missing, another host may have.
+      const first = await read(start)
+      // To the end of the file: that it is longer than the blob must be seen.
+      const limit = end === size ? Number.POSITIVE_INFINITY : end
+      return { kind: 'stream', chunks: readOn(first, { start, limit, read }) }
     },
-    get hung() {
-      return hung
+    download: (host, wanted) =>
+      withRetry(() => copy(readersOf(host), wanted), wanted.signal, retry),
+    hungIn: (directory) => readers.get(directory)?.hung ?? 0,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(Array.from(readers.values(), (each) => each[Symbol.asyncDispose]()))
     },
-    [Symbol.asyncDispose]: () => processes[Symbol.asyncDispose](),
   }
 }
 
-function isOfKind<K extends ReaderAnswer['kind']>(
-  answer: ReaderAnswer,
-  kind: K,
-): answer is Extract<ReaderAnswer, { kind: K }> {
-  return answer.kind === kind
+async function* readOn(
+  first: Uint8Array,
+  {
+    start,
+    limit,
+    read,
+  }: {
+    readonly start: number
+    readonly limit: number
+    readonly read: (offset: number) => Promise<Uint8Array>
+  },
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let piece = first
+  for (let position = start; ; ) {
+    const own = piece.subarray(0, limit - position)
+    position += own.length
+    if (own.length > 0) yield own
+    if (piece.length < PIECE_BYTES || position >= limit) return
+    piece = await read(position)
+  }
+}
+
+async function copy(
+  readers: LayoutReaders,
+  { reference, descriptor, download, signal }: LayoutDownload,
+): Promise<'verified' | 'stale'> {
+  const { path, watermark, received } = download
+  const { outcome } = await readers.ask({ kind: 'copy', reference, descriptor, path }, 'copied', {
+    signal,
+    onCopying: (bytes, prefix) => {
+      setBytes(received, bytes)
+      advanceWatermark(watermark, prefix)
+    },
+  })
+  switch (outcome.kind) {
+    case 'verified':
+      return 'verified'
+    case 'wrong': {
+      if (outcome.resumed) return 'stale'
+      const message = `the bytes of blob ${descriptor.digest} hash to ${outcome.digest}`
+      throw new RequestFailure('CORRUPT', message)
+    }
+    case 'failed': {
+      const error = unpackFailure(outcome.failure)
+      const corrupt = error instanceof RequestFailure && error.code === 'CORRUPT'
+      if (corrupt && outcome.resumed) return 'stale'
+      throw error
+    }
+    case 'cancelled':
+      throw new TypeError('A copy was cancelled that nobody cancelled')
+  }
 }

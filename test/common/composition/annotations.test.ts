@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseAnnotations } from '../../../common/composition/annotations.ts'
+import type { Composition } from '../../../common/composition/composition.ts'
 import { isCodedError } from '../../../common/errors.ts'
 import { thrownBy } from '../../support/thrown.ts'
 
@@ -8,8 +9,17 @@ const KEY = 'oras.land/artifacts'
 const DIGEST = `sha256:${'9'.repeat(64)}`
 const APP = { registry: 'ghcr.io', repository: 'acme/app', tag: 'v1' }
 
+/** As people see it: places without positions, warnings as text. */
+const shown = ({ entries, warnings }: Composition) => ({
+  entries: entries.map(({ place, containers, ...entry }) => ({
+    place: place.path,
+    ...entry,
+    ...(containers && { containers: containers.map(({ place: _, ...selector }) => selector) }),
+  })),
+  warnings: warnings.map(({ message }) => message),
+})
 const parse = (artifacts: string, others: Record<string, string> = {}) =>
-  parseAnnotations({ [KEY]: artifacts, ...others })
+  shown(parseAnnotations({ [KEY]: artifacts, ...others }))
 
 describe('parseAnnotations reads', () => {
   test('the short form: one line', () => {
@@ -169,18 +179,14 @@ describe('parseAnnotations warns', () => {
   })
 
   test('of annotations without oras.land/artifacts', () => {
-    const annotations = {
-      'oras.land/artefacts': '/app: ghcr.io/acme/app:v1',
-      'oras.land/pull-secret': 'x',
-      'oras.land/status': '{}',
-      'example.com/y': '',
-    }
-    expect(parseAnnotations(annotations)).toStrictEqual({
+    const others = { 'oras.land/status': '{}', 'example.com/y': '' }
+    expect(shown(parseAnnotations({ 'oras.land/artefacts': '/app: x', ...others }))).toStrictEqual({
       entries: [],
-      warnings: [
-        'Unknown annotation "oras.land/artefacts"; did you mean "oras.land/artifacts"?',
-        'oras.land/pull-secret has no effect without oras.land/artifacts',
-      ],
+      warnings: ['Unknown annotation "oras.land/artefacts"; did you mean "oras.land/artifacts"?'],
+    })
+    expect(shown(parseAnnotations({ 'oras.land/pull-secret': 'x', ...others }))).toStrictEqual({
+      entries: [],
+      warnings: ['oras.land/pull-secret has no effect without oras.land/artifacts'],
     })
   })
 })
@@ -283,7 +289,7 @@ describe('parseAnnotations refuses', () => {
       at(
         '[0].zzzzzzzz',
         'line 1, column 4',
-        'unknown field "zzzzzzzz"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret" or "readOnly"',
+        'unknown field "zzzzzzzz"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret", "readOnly" or "env"',
       ),
     ],
     [
@@ -292,7 +298,7 @@ describe('parseAnnotations refuses', () => {
       at(
         '[0].constructor',
         'line 1, column 4',
-        'unknown field "constructor"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret" or "readOnly"',
+        'unknown field "constructor"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret", "readOnly" or "env"',
       ),
     ],
     [
@@ -301,7 +307,7 @@ describe('parseAnnotations refuses', () => {
       at(
         '[0]["<<"]',
         'line 1, column 4',
-        'unknown field "<<"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret" or "readOnly"',
+        'unknown field "<<"; expected "reference", "mountPath", "name", "containers", "subPath", "path", "select", "unpack", "platform", "modes", "pullPolicy", "pullSecret", "readOnly" or "env"',
       ),
     ],
     [
@@ -533,9 +539,10 @@ describe('parseAnnotations refuses', () => {
     expect(thrownBy(() => parse(text))).toEqual(message)
   })
 
-  test('the field env of a later version', () => {
-    expect(thrownBy(() => parse('- {env: x}'))).toBe(
-      at('[0].env', 'line 1, column 4', '"env" is not supported by this version yet'),
+  test('an unknown annotation beside a known one, even without artifacts', () => {
+    const annotations = { 'oras.land/artefacts': '/app: x', 'oras.land/pull-secret': 'x' }
+    expect(thrownBy(() => parseAnnotations(annotations))).toBe(
+      'INVALID Unknown annotation "oras.land/artefacts"; did you mean "oras.land/artifacts"?',
     )
   })
 
@@ -571,7 +578,10 @@ describe('parseAnnotations refuses', () => {
     ['/a//b', '"/a//b" is not clean; expected "/a/b"'],
     ['/a/../../etc', '"/a/../../etc" is not clean; expected "/etc"'],
     ['/a/./b', '"/a/./b" is not clean; expected "/a/b"'],
-    ['/a:b', '"/a:b" has a ":", which Kubernetes does not allow in mount paths'],
+    [
+      '/a:b',
+      '"/a:b" has a ":", which Kubernetes does not allow in mount paths; expected a path without',
+    ],
     ['/', '"/" would hide the whole image; expected a directory, e.g. "/app"'],
     ['/etc', '"/etc" would hide what the container needs; expected a path in it, e.g. "/etc/acme"'],
     ['/proc', '"/proc" is reserved, as is all of "/proc"; expected another path'],

@@ -21,17 +21,17 @@ test.each([
   ['::ffff:127.0.0.1', 'local'],
   ['::ffff:7f00:1', 'local'],
   ['64:ff9b::7f00:1', 'local'],
-  ['64:ff9b::169.254.169.254', 'local'],
-  ['2002:7f00:1::', 'local'],
-  ['169.254.169.254', 'local'],
-  ['fe80::1%eth0', 'local'],
-  ['fd00:ec2::254', 'local'],
-  ['100.100.100.200', 'local'],
-  ['168.63.129.16', 'local'],
-  ['224.0.0.1', 'local'],
-  ['255.255.255.255', 'local'],
-  ['ff02::1', 'local'],
-  ['not an address', 'local'],
+  ['64:ff9b::169.254.169.254', 'link'],
+  ['2002:7f00:1::', 'link'],
+  ['169.254.169.254', 'link'],
+  ['fe80::1%eth0', 'link'],
+  ['fd00:ec2::254', 'link'],
+  ['100.100.100.200', 'link'],
+  ['168.63.129.16', 'link'],
+  ['224.0.0.1', 'link'],
+  ['255.255.255.255', 'link'],
+  ['ff02::1', 'link'],
+  ['not an address', 'link'],
 ] as const)('%s is %s', (address, reach) => {
   expect(reachOf(address)).toBe(reach)
 })
@@ -41,7 +41,8 @@ test('reaches are ordered', () => {
     isWithin('public', 'private'),
     isWithin('local', 'private'),
     isWithin('local', 'local'),
+    isWithin('link', 'local'),
     innermost('public', 'private'),
     innermost('local', 'private'),
-  ]).toStrictEqual([true, false, true, 'private', 'local'])
+  ]).toStrictEqual([true, false, true, false, 'private', 'local'])
 })

@@ -88,6 +88,7 @@ export function describeArtifactSource(name: string, start: () => Promise<Source
           descriptor,
           bytes: built.manifest,
           credential: undefined,
+          authoritative: true,
         })
       }
     })

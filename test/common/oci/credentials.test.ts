@@ -74,12 +74,49 @@ describe('entries', () => {
         { kind: 'basic', username: 'u', password: 'p' },
       ],
     ],
+    [
+      'a token for a user name, with an empty password',
+      { auth: auth('glpat-token', '') },
+      [{ kind: 'basic', username: 'glpat-token', password: '' }],
+    ],
     ['nothing', {}, []],
   ])('%s', (_, entry, credentials) => {
     const keyring = parseDockerConfig(config({ 'ghcr.io': entry }), LABEL)
     expect(keyring.lookup('ghcr.io', 'acme/app')).toStrictEqual(
       (credentials as unknown[]).map((credential) => ({ ...LABEL, credential })),
     )
+  })
+})
+
+describe('whose a credential stays when it rotates', () => {
+  const holderOf = (entry: object, options: { namespace?: string }) =>
+    parseDockerConfig(config({ 'ecr.example': entry }), { ...LABEL, ...options })
+      .lookup('ecr.example', 'app')
+      .map(({ credential }) => credential.holder)
+
+  test.each([['AWS'], ['oauth2accesstoken'], ['00000000-0000-0000-0000-000000000000']])(
+    'the namespace has that of %s, which a cloud replaces every few hours',
+    (username) => {
+      expect(holderOf({ username, password: 'p' }, { namespace: 'shop' })).toStrictEqual([
+        { namespace: 'shop', username },
+      ])
+    },
+  )
+
+  test('a token beside such a user rotates too', () => {
+    const username = '00000000-0000-0000-0000-000000000000'
+    const entry = { auth: auth(username, ''), identitytoken: 't' }
+    expect(holderOf(entry, { namespace: 'shop' })).toStrictEqual([{ namespace: 'shop', username }])
+  })
+
+  test('any other user is known by his secret alone, and so is every one outside a namespace', () => {
+    expect(holderOf({ username: 'alice', password: 'p' }, { namespace: 'shop' })).toStrictEqual([
+      undefined,
+    ])
+    expect(holderOf({ username: 'AWS', password: 'p' }, {})).toStrictEqual([undefined])
+    expect(holderOf({ username: 'AWS', password: 'p' }, { namespace: '' })).toStrictEqual([
+      undefined,
+    ])
   })
 })
 
@@ -150,6 +187,13 @@ describe('lookup, as the kubelet', () => {
       'acme/app',
       ['docker.io/acme', 'docker.io'],
     ],
+    [
+      'a repository of Docker Hub before the old name of the whole',
+      ['https://index.docker.io/v1/', 'docker.io/acme'],
+      'docker.io',
+      'acme/app',
+      ['docker.io/acme', 'https://index.docker.io/v1/'],
+    ],
   ])('%s', (_, keys, registry, repository, expected) => {
     expect(users(keyringFor(...keys), registry, repository)).toStrictEqual(expected)
   })
@@ -205,7 +249,27 @@ describe('documents', () => {
     [
       'a secret of another type',
       () => keyringOf({ password: SECRET }, LABEL),
-      'secret of the volume: has neither the key ".dockerconfigjson" nor ".dockercfg"; expected a secret of type kubernetes.io/dockerconfigjson',
+      'secret of the volume: has neither the key ".dockerconfigjson" nor ".dockercfg", only "password"; expected a secret of type kubernetes.io/dockerconfigjson',
+    ],
+    [
+      'a secret of many keys',
+      () =>
+        keyringOf({ 'tls.crt': SECRET, 'tls.key': '', a: '', b: '', c: '', d: '', e: '' }, LABEL),
+      'secret of the volume: has neither the key ".dockerconfigjson" nor ".dockercfg", only "tls.crt", "tls.key", "a", "b", "c" and 2 more; expected a secret of type kubernetes.io/dockerconfigjson',
+    ],
+    [
+      'a key that holds a user',
+      () => parseDockerConfig(config({ [`https://u:${SECRET}@ghcr.io`]: { auth: 1 } }), LABEL),
+      'secret of the volume: the key of an entry holds a user name; expected a registry alone',
+    ],
+    [
+      'a key that holds a user, twice',
+      () =>
+        parseDockerConfig(
+          Buffer.from(`{"auths":{"u:${SECRET}@ghcr.io":{},"u:${SECRET}@ghcr.io":{}}}`),
+          LABEL,
+        ),
+      'secret of the volume: has the key twice in one object',
     ],
     [
       'text',

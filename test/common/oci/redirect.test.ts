@@ -4,7 +4,13 @@ import type { Endpoint } from '../../../common/oci/hosts.ts'
 import { reachTowards, tlsTowards } from '../../../common/oci/redirect.ts'
 
 function endpoint(configured: boolean): Endpoint {
-  return { base: 'https://reg.example.com/v2', tls: { ca: ['PEM'], verify: false }, configured }
+  return {
+    base: 'https://reg.example.com/v2',
+    tls: { ca: ['PEM'], verify: false },
+    configured,
+    headers: {},
+    dialTimeoutMs: 1000,
+  }
 }
 
 // GHSA-xf85-363p-868w: a public registry's redirects and token realms lead into private networks.
@@ -13,9 +19,11 @@ describe('how far inside a registry may lead', () => {
     [false, 'public', 'private', 'public'],
     [false, 'private', 'private', 'private'],
     [false, undefined, 'private', 'public'],
-    [true, 'public', 'local', 'private'],
-    [true, 'private', 'local', 'private'],
-    [true, 'local', 'local', 'local'],
+    [false, 'link', 'private', 'local'],
+    [true, 'public', 'link', 'private'],
+    [true, 'private', 'link', 'private'],
+    [true, 'local', 'link', 'local'],
+    [true, 'link', 'link', 'local'],
   ])(
     'configured %s, last seen at a %s address: itself %s, others %s',
     (configured, last, own, others) => {
@@ -41,4 +49,10 @@ test('skip_verify is for its own host, on any port; the authority is for every h
     { ca: ['PEM'], verify: false },
     { ca: ['PEM'], verify: true },
   ])
+})
+
+test('where the admin forbids private networks, a registry that is not configured is on the internet', () => {
+  const strict = { ...endpoint(false), publicOnly: true }
+  const transport = { lastReach: () => undefined }
+  expect(reachTowards(strict, new URL('https://reg.example.com/x'), transport)).toBe('public')
 })

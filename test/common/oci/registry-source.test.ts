@@ -509,6 +509,7 @@ describe('retries', () => {
     expect(lines[0]).toStrictEqual([
       {
         reference: `${it.registry.host}/acme/app:v1`,
+        host: it.registry.url,
         failure: 'registry answered 503 Service Unavailable',
         waitMs: 200,
       },
@@ -828,7 +829,7 @@ describe('TLS', () => {
   })
 
   test('an unknown authority is refused, before a request is sent and without a second try', async () => {
-    await using it = await secured({}, ['127.0.0.1'], '')
+    await using it = await secured({}, ['127.0.0.1'], 'skip_verify = false')
     expect(await failureOf(it.source.resolve(it.reference, anonymously()))).toMatch(
       /^UNAVAILABLE Cannot pull .*: cannot trust "https:\/\/127\.0\.0\.1:\d+": its certificate is signed by an unknown authority \([A-Z_]+\); name the authority's certificate as "ca" in the hosts\.toml of the registry$/,
     )
@@ -926,12 +927,19 @@ describe('addresses', () => {
     load(registry, `${REPOSITORY}:v1`, BUILT)
     const hosts: Hosts = {
       lookup: async (name) => ({
-        mirrors: [],
-        server: {
-          base: `${registry.url}/v2`,
-          tls: { ca: [], verify: true },
-          configured: name === 'trusted',
-        },
+        hosts: [
+          {
+            kind: 'registry',
+            base: `${registry.url}/v2`,
+            tls: { ca: [], verify: true },
+            configured: name === 'trusted',
+            headers: {},
+            dialTimeoutMs: 10_000,
+            capabilities: { pull: true, resolve: true },
+            authoritative: true,
+            takesCredentials: true,
+          },
+        ],
       }),
     }
     await using _ = registry

@@ -123,3 +123,70 @@ test('a cancelled job that ends late does not take its successor off the map', a
   expect(await second).toBe(2)
   expect([await third, runs]).toEqual([2, 0])
 })
+
+class Refused extends Error {}
+
+/** A job that ends as its gate says, and who has started one. */
+function gatedJobs() {
+  const jobs = createJobs<string>({ isPersonal: (error) => error instanceof Refused })
+  const started: string[] = []
+  const gates = new Map<string, PromiseWithResolvers<string>>()
+  return {
+    jobs,
+    started,
+    join: (caller: string) => {
+      const gate = gates.get(caller) ?? Promise.withResolvers<string>()
+      gates.set(caller, gate)
+      const start = () => {
+        started.push(caller)
+        return gate.promise
+      }
+      const result = jobs.join('k', start, never, caller)
+      result.catch(() => undefined)
+      return result
+    },
+    refuse: (caller: string) => gates.get(caller)?.reject(new Refused(`not ${caller}`)),
+    fail: (caller: string) => gates.get(caller)?.reject(new Error(`broken for ${caller}`)),
+    finish: (caller: string) => gates.get(caller)?.resolve(`made for ${caller}`),
+  }
+}
+
+test('who joined is not told what only the first caller is refused: he does the work as himself', async () => {
+  const { jobs, started, join, refuse, finish } = gatedJobs()
+  await using _ = jobs
+  const first = join('mallory')
+  const second = join('alice')
+  finish('alice')
+  refuse('mallory')
+  await expect(first).rejects.toThrow('not mallory')
+  expect(await second).toBe('made for alice')
+  expect(started).toEqual(['mallory', 'alice'])
+})
+
+test('callers with the same credentials are refused together, by one request', async () => {
+  const { jobs, started, join, refuse } = gatedJobs()
+  await using _ = jobs
+  const callers = [join('mallory'), join('mallory'), join('mallory')]
+  refuse('mallory')
+  for (const caller of callers) await expect(caller).rejects.toThrow('not mallory')
+  expect(started).toEqual(['mallory'])
+})
+
+test('a failure of the work itself reaches whoever joined', async () => {
+  const { jobs, started, join, fail } = gatedJobs()
+  await using _ = jobs
+  const callers = [join('mallory'), join('alice')]
+  fail('mallory')
+  for (const caller of callers) await expect(caller).rejects.toThrow('broken for mallory')
+  expect(started).toEqual(['mallory'])
+})
+
+test('a running job can be waited for by whoever did not bring one', async () => {
+  const { jobs, join, finish } = gatedJobs()
+  await using _ = jobs
+  expect(jobs.joinRunning('k', never)).toBeUndefined()
+  const first = join('alice')
+  const second = jobs.joinRunning('k', never)
+  finish('alice')
+  expect([await first, await second]).toEqual(['made for alice', 'made for alice'])
+})

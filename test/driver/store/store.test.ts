@@ -2,8 +2,6 @@ import { chmod, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:f
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { digestOf } from '../../../common/oci/digest.ts'
-import { parseReference } from '../../../common/oci/reference.ts'
-import { ANYONE } from '../../../driver/store/access.ts'
 import type { Lease } from '../../../driver/store/leases.ts'
 import type { Store } from '../../../driver/store/store.ts'
 import { STORE_FORMAT } from '../../../driver/store/store-format.ts'
@@ -297,39 +295,6 @@ describe('manifests', () => {
     const hex = DIGEST.slice('sha256:'.length)
     await writeFile(directory.file('manifests', 'sha256', hex.slice(0, 2), hex), 'contant')
     expect(await store.manifests.get(DIGEST)).toBeUndefined()
-  })
-})
-
-describe('access', () => {
-  const reference = parseReference('ghcr.io/acme/app:v1')
-
-  test('a proof holds for its repository, digest and identity only', async () => {
-    await using directory = await temporaryDirectory()
-    await using store = await openTestStore(directory.path)
-    await store.access.recordProof(reference, DIGEST, 'alice')
-    const other = parseReference('ghcr.io/acme/other:v1')
-    expect(await store.access.isProven(reference, DIGEST, ['alice', ANYONE])).toBe(true)
-    expect(await store.access.isProven(reference, DIGEST, ['bob', ANYONE])).toBe(false)
-    expect(await store.access.isProven(other, DIGEST, ['alice'])).toBe(false)
-    expect(await store.access.isProven(reference, digestOf('x'), ['alice'])).toBe(false)
-  })
-
-  test('one tenant never decides what a tag means for another', async () => {
-    await using directory = await temporaryDirectory()
-    await using store = await openTestStore(directory.path)
-    await store.access.recordTag(reference, DIGEST, 'alice')
-    expect(await store.access.tagDigest(reference, ['bob', ANYONE])).toBeUndefined()
-    expect(await store.access.tagDigest(reference, ['bob', 'alice'])).toBe(DIGEST)
-  })
-
-  test('a record that cannot be read is no record', async () => {
-    await using directory = await temporaryDirectory()
-    await using store = await openTestStore(directory.path)
-    await store.access.recordProof(reference, DIGEST, 'alice')
-    const [fan] = await readdir(directory.file('access'))
-    const [file] = await readdir(directory.file('access', fan ?? ''))
-    await writeFile(directory.file('access', fan ?? '', file ?? ''), '{"entries":{"alice":true}}')
-    expect(await store.access.isProven(reference, DIGEST, ['alice'])).toBe(false)
   })
 })
 

@@ -1,8 +1,9 @@
-// Command oras does what `oras push` and `oras pull` of the oras CLI do, on the library that the CLI is made of. It is the peer
+// Command oras does what `oras push`, `oras pull` and `oras copy --to-oci-layout` of the oras CLI do, on the library that the CLI is made of. It is the peer
 // that our trees are compared with, so nothing of ours is in it.
 //
 //	oras push [FLAGS] REFERENCE FILE[:MEDIA-TYPE]...
 //	oras pull [FLAGS] REFERENCE
+//	oras copy [FLAGS] REFERENCE DIRECTORY:TAG
 //
 // REFERENCE is registry/repository:tag, or with --oci-layout DIRECTORY:TAG. Files are named as given, relative to the working
 // directory. The digest of the manifest is printed.
@@ -42,7 +43,7 @@ func main() {
 
 func run(ctx context.Context, args []string) (ocispec.Descriptor, error) {
 	if len(args) == 0 {
-		return ocispec.Descriptor{}, fmt.Errorf("expected push or pull")
+		return ocispec.Descriptor{}, fmt.Errorf("expected push, pull or copy")
 	}
 	command, args := args[0], args[1:]
 	var opts options
@@ -59,8 +60,10 @@ func run(ctx context.Context, args []string) (ocispec.Descriptor, error) {
 		flags.IntVar(&opts.concurrency, "concurrency", 3, "how many blobs at once")
 		flags.StringVar(&opts.output, "output", ".", "directory to write to")
 		flags.BoolVar(&opts.preservePermissions, "preserve-permissions", false, "ignore the umask when unpacking")
+	case "copy":
+		flags.IntVar(&opts.concurrency, "concurrency", 3, "how many blobs at once")
 	default:
-		return ocispec.Descriptor{}, fmt.Errorf("unknown command %q: expected push or pull", command)
+		return ocispec.Descriptor{}, fmt.Errorf("unknown command %q: expected push, pull or copy", command)
 	}
 	if err := flags.Parse(args); err != nil {
 		return ocispec.Descriptor{}, err
@@ -68,8 +71,12 @@ func run(ctx context.Context, args []string) (ocispec.Descriptor, error) {
 	if flags.NArg() == 0 {
 		return ocispec.Descriptor{}, fmt.Errorf("%s: expected a reference", command)
 	}
-	if command == "push" {
+	switch command {
+	case "push":
 		return push(ctx, opts, flags.Arg(0), flags.Args()[1:])
+	case "copy":
+		return copyToLayout(ctx, opts, flags.Arg(0), flags.Arg(1))
+	default:
+		return pull(ctx, opts, flags.Arg(0))
 	}
-	return pull(ctx, opts, flags.Arg(0))
 }

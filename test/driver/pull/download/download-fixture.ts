@@ -2,6 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { ANONYMOUS, type Keyring } from '../../../../common/oci/credentials.ts'
 import type { Descriptor } from '../../../../common/oci/descriptor.ts'
 import { createHosts } from '../../../../common/oci/hosts.ts'
+import type { Proxies } from '../../../../common/oci/proxy.ts'
 import { createRegistrySource } from '../../../../common/oci/registry-source.ts'
 import { type BlobPuller, createBlobPuller } from '../../../../driver/pull/blob-puller.ts'
 import { createDownloadSpace } from '../../../../driver/pull/download/download-space.ts'
@@ -66,6 +67,9 @@ export async function startDownloads(
   options: {
     readonly registry?: RegistryOptions
     readonly tls?: boolean
+    /** Files in the registry's host directory, e.g. its hosts.toml. */
+    readonly hostFiles?: (registry: TestRegistry) => Readonly<Record<string, string>>
+    readonly proxies?: Proxies
     readonly blob?: ReturnType<typeof blobOf>
     readonly connections?: Partial<ConnectionLimits>
     readonly idleTimeoutMs?: number
@@ -91,6 +95,12 @@ export async function startDownloads(
     await writeFile(directory.file('hosts', registry.host, 'ca.crt'), authority.cert)
     await writeFile(directory.file('hosts', registry.host, 'hosts.toml'), 'ca = "ca.crt"')
   }
+  if (options.hostFiles !== undefined) {
+    await mkdir(directory.file('hosts', registry.host), { recursive: true })
+    for (const [name, text] of Object.entries(options.hostFiles(registry))) {
+      await writeFile(directory.file('hosts', registry.host, name), text)
+    }
+  }
   registry.addBlob(REPOSITORY, blob.content)
   const store = stack.use(await openTestStore(options.storeDirectory ?? directory.file('store')))
   const waits: number[] = []
@@ -98,6 +108,7 @@ export async function startDownloads(
     createRegistrySource({
       hosts: createHosts({ directory: directory.file('hosts'), plainHttpLoopback: true }),
       ...(idleTimeoutMs !== undefined && { idleTimeoutMs }),
+      ...(options.proxies && { proxies: options.proxies }),
       retry: {
         random: () => 1,
         sleep: async (ms) => {

@@ -172,9 +172,12 @@ describe('a connection that breaks', () => {
     using gate = downloads.registry.hold(BLOBS)
     await expect(downloads.ensure()).rejects.toMatchObject({
       code: 'UNAVAILABLE',
-      message: `${downloads.subject}: no byte from "${downloads.registry.url}" for 0.1 s`,
+      message: expect.stringContaining(
+        `${downloads.subject}: no byte from "${downloads.registry.url}" for 0.1 s`,
+      ),
     })
-    expect(gate.arrivals).toBe(25)
+    // Five tries of five requests are not made, when two went by without a byte.
+    expect(gate.arrivals).toBeLessThanOrEqual(3)
   })
 })
 

@@ -1,11 +1,11 @@
-import { ANONYMOUS } from '../../../../common/oci/credentials.ts'
 import { digestOf } from '../../../../common/oci/digest.ts'
 import { createRunningDownload } from '../../../../driver/pull/download/running-download.ts'
 import { createSeparateLayoutSource } from '../../../../driver/pull/oci-layout/separate-layout-source.ts'
+import { directoryHost } from '../../../support/layout-hosts.ts'
 
 // A driver in small: copies a blob of a layout, says what came of it as JSON, and ends.
 const [root = '', ingest = '', text = '', deadlineMs = ''] = process.argv.slice(2)
-const source = createSeparateLayoutSource({ root, deadlineMs: Number(deadlineMs) })
+const source = createSeparateLayoutSource({ deadlineMs: Number(deadlineMs) })
 const descriptor = {
   mediaType: 'a/b',
   digest: digestOf(text),
@@ -14,11 +14,10 @@ const descriptor = {
 }
 process.stdout.write('{"msg":"copying"}\n')
 const result = await source
-  .download({
+  .download(directoryHost(root), {
     reference: { registry: 'layout.test', repository: 'app', tag: 'v1' },
     descriptor,
     download: createRunningDownload(ingest),
-    keyring: ANONYMOUS,
     signal: new AbortController().signal,
   })
   .catch((error: unknown) => String(error))

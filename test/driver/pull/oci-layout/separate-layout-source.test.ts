@@ -2,20 +2,20 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { ANONYMOUS } from '../../../../common/oci/credentials.ts'
 import type { Descriptor } from '../../../../common/oci/descriptor.ts'
 import { digestAlgorithm, digestHex, digestOf } from '../../../../common/oci/digest.ts'
+import { createRegistrySource } from '../../../../common/oci/registry-source.ts'
 import { readBytes } from '../../../../driver/pull/download/byte-counter.ts'
 import { createRunningDownload } from '../../../../driver/pull/download/running-download.ts'
 import { createSeparateLayoutSource } from '../../../../driver/pull/oci-layout/separate-layout-source.ts'
 import { readWatermark } from '../../../../driver/pull/watermark.ts'
 import {
   anonymously,
-  collect,
   describeArtifactSource,
   failure,
 } from '../../../common/oci/artifact-source.conformance.ts'
 import { artifact, writeLayout } from '../../../support/artifact.ts'
+import { directoryHost, hostsOf } from '../../../support/layout-hosts.ts'
 import { poll } from '../../../support/poll.ts'
 import { startProcess, withMessage } from '../../../support/process.ts'
 import { skipUnless } from '../../../support/skip-unless.ts'
@@ -28,7 +28,6 @@ import { temporaryDirectory } from '../../../support/temporary-directory.ts'
 
 const why = await whyNoStallingFileSystem()
 const REFERENCE = { registry: 'layout.test', repository: 'app', tag: 'v1' }
-const SUBJECT = 'Cannot pull "layout.test/app:v1"'
 const CONTENT = Buffer.alloc(3_000_017, 'oras-csi ')
 const BUILT = artifact({ layers: [{ title: 'a', content: CONTENT }] })
 const BLOB: Descriptor = {
@@ -41,7 +40,9 @@ const BLOB: Descriptor = {
 describeArtifactSource('an OCI layout read by other processes', async () => {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await temporaryDirectory())
-  const source = stack.use(createSeparateLayoutSource({ root: directory.path }))
+  const layoutDirectories = stack.use(createSeparateLayoutSource())
+  const hosts = hostsOf(directoryHost(directory.path))
+  const source = stack.use(createRegistrySource({ hosts, layoutDirectories, retry: { baseMs: 1 } }))
   const made = stack.move()
   return {
     source,
@@ -66,7 +67,8 @@ describe('a blob that is copied into an ingest file', () => {
     const directory = stack.use(await temporaryDirectory())
     await writeLayout(directory.file('app'), 'v1', BUILT)
     await writeFile(directory.file('app', 'blobs', 'sha256', digestHex(BLOB.digest)), content)
-    const source = stack.use(createSeparateLayoutSource({ root: directory.path }))
+    const source = stack.use(createSeparateLayoutSource({ retry: { baseMs: 1 } }))
+    const host = directoryHost(directory.path)
     const path = directory.file('ingest')
     const download = createRunningDownload(path)
     const made = stack.move()
@@ -74,7 +76,12 @@ describe('a blob that is copied into an ingest file', () => {
       path,
       download,
       copy: () =>
-        source.download({ ...anonymously(), reference: REFERENCE, descriptor: BLOB, download }),
+        source.download(host, {
+          ...anonymously(),
+          reference: REFERENCE,
+          descriptor: BLOB,
+          download,
+        }),
       [Symbol.asyncDispose]: () => made.disposeAsync(),
     }
   }
@@ -122,6 +129,34 @@ describe('a blob that is copied into an ingest file', () => {
   })
 })
 
+test('the limit of manifests holds where they are read', async () => {
+  await using directory = await temporaryDirectory()
+  await writeLayout(directory.file('app'), 'v1', BUILT)
+  await using source = createSeparateLayoutSource({ maxManifestBytes: 10 })
+  const host = directoryHost(directory.path)
+  expect(await source.manifest(host, REFERENCE, anonymously()).then(String, failure)).toBe(
+    'EXHAUSTED manifest is larger than 10 bytes (the limit --max-manifest-bytes, which an admin can raise)',
+  )
+})
+
+test('a part of a blob that begins and ends anywhere', async () => {
+  await using directory = await temporaryDirectory()
+  await writeLayout(directory.file('app'), 'v1', BUILT)
+  await using source = createSeparateLayoutSource()
+  const host = directoryHost(directory.path)
+  for (const [start, end] of [
+    [0, 1],
+    [5, 1_048_577],
+    [1_048_576, 2_097_152],
+    [2_000_000, BLOB.size],
+  ] as const) {
+    const opened = await source.openBlob(host, REFERENCE, BLOB, { ...anonymously(), start, end })
+    if (opened.kind !== 'stream') throw new Error('Expected a stream')
+    const bytes = Buffer.concat(await Array.fromAsync(opened.chunks))
+    expect(bytes.equals(CONTENT.subarray(start, end))).toBe(true)
+  }
+})
+
 describe('a file system that hangs', () => {
   async function hanging(context: { skip(condition: boolean, note?: string): void }) {
     skipUnless(context, why)
@@ -131,24 +166,26 @@ describe('a file system that hangs', () => {
   }
 
   function slow(files: StallingFileSystem): string {
-    return `UNAVAILABLE ${SUBJECT}: reading the OCI layout in "${files.mounted}" took longer than 0.5 s; is its file system there?`
+    return `UNAVAILABLE reading the OCI layouts in "${files.mounted}" took longer than 0.5 s; is its file system there?`
   }
 
   test('costs the deadline, and the process nothing: its files and other layouts are read meanwhile', async (context) => {
     await using files = await hanging(context)
     await using directory = await temporaryDirectory()
     await writeLayout(directory.file('app'), 'v1', BUILT)
-    await using source = createSeparateLayoutSource({ root: files.mounted, deadlineMs: 500 })
-    await using other = createSeparateLayoutSource({ root: directory.path })
-    expect((await source.resolve(REFERENCE, anonymously())).digest).toBe(BUILT.digest)
+    await using source = createSeparateLayoutSource({ deadlineMs: 500 })
+    const host = directoryHost(files.mounted)
+    expect((await source.resolve(host, REFERENCE, anonymously())).digest).toBe(BUILT.digest)
     files.stall()
     const download = createRunningDownload(directory.file('ingest'))
     const questions = Promise.all([
-      source.resolve(REFERENCE, anonymously()).then(String, failure),
-      source.manifest(REFERENCE, anonymously()).then(String, failure),
-      collect(source.blob(REFERENCE, BLOB, anonymously())).then(({ error }) => failure(error)),
+      source.resolve(host, REFERENCE, anonymously()).then(String, failure),
+      source.manifest(host, REFERENCE, anonymously()).then(String, failure),
       source
-        .download({ ...anonymously(), reference: REFERENCE, descriptor: BLOB, download })
+        .openBlob(host, REFERENCE, BLOB, { ...anonymously(), start: 0, end: BLOB.size })
+        .then(String, failure),
+      source
+        .download(host, { ...anonymously(), reference: REFERENCE, descriptor: BLOB, download })
         .then(String, failure),
     ])
     // More than Node has threads for files.
@@ -156,45 +193,63 @@ describe('a file system that hangs', () => {
       readFile(directory.file('app', 'index.json'), 'utf8'),
     )
     expect(new Set(await Promise.all(own)).size).toBe(1)
-    expect((await other.manifest(REFERENCE, anonymously())).descriptor.digest).toBe(BUILT.digest)
+    expect(
+      (await source.manifest(directoryHost(directory.path), REFERENCE, anonymously())).descriptor
+        .digest,
+    ).toBe(BUILT.digest)
     expect(await questions).toEqual([slow(files), slow(files), slow(files), slow(files)])
-    expect(source.hung).toBeGreaterThan(0)
+    expect(source.hungIn(files.mounted)).toBeGreaterThan(0)
 
     files.resume()
-    await poll(() => source.hung === 0, { deadlineMs: 20_000, what: 'what hung to end' })
+    await poll(() => source.hungIn(files.mounted) === 0, {
+      deadlineMs: 20_000,
+      what: 'what hung to end',
+    })
     expect(
-      await source.download({ ...anonymously(), reference: REFERENCE, descriptor: BLOB, download }),
+      await source.download(host, {
+        ...anonymously(),
+        reference: REFERENCE,
+        descriptor: BLOB,
+        download,
+      }),
     ).toBe('verified')
     expect((await readFile(download.path)).equals(CONTENT)).toBe(true)
   })
 
   test('is not asked again and again: each hung read holds memory', async (context) => {
     await using files = await hanging(context)
-    await using source = createSeparateLayoutSource({ root: files.mounted, deadlineMs: 500 })
+    await using source = createSeparateLayoutSource({ deadlineMs: 500 })
+    const host = directoryHost(files.mounted)
     files.stall()
     const outcomes: string[] = []
     for (let i = 0; i < 5; i++) {
-      outcomes.push(await source.manifest(REFERENCE, anonymously()).then(String, failure))
+      outcomes.push(await source.manifest(host, REFERENCE, anonymously()).then(String, failure))
     }
     expect(outcomes.slice(0, 4)).toEqual(Array.from({ length: 4 }, () => slow(files)))
     expect(outcomes[4]).toBe(
-      `UNAVAILABLE ${SUBJECT}: 4 reads of the OCI layout in "${files.mounted}" hang; is its file system there?`,
+      `UNAVAILABLE 4 reads of the OCI layouts in "${files.mounted}" hang; is its file system there?`,
     )
     files.resume()
-    await poll(() => source.hung === 0, { deadlineMs: 20_000, what: 'what hung to end' })
-    expect((await source.manifest(REFERENCE, anonymously())).descriptor.digest).toBe(BUILT.digest)
+    await poll(() => source.hungIn(files.mounted) === 0, {
+      deadlineMs: 20_000,
+      what: 'what hung to end',
+    })
+    expect((await source.manifest(host, REFERENCE, anonymously())).descriptor.digest).toBe(
+      BUILT.digest,
+    )
   })
 
   test('in the middle of a blob: what was copied stays, and a caller who gives up is let go at once', async (context) => {
     await using files = await hanging(context)
     await using directory = await temporaryDirectory()
-    await using source = createSeparateLayoutSource({ root: files.mounted, deadlineMs: 60_000 })
+    await using source = createSeparateLayoutSource({ deadlineMs: 60_000 })
+    const host = directoryHost(files.mounted)
     // Warm, so that the stall hits the reading of the blob.
-    await source.resolve(REFERENCE, anonymously())
+    await source.resolve(host, REFERENCE, anonymously())
     files.stall()
     const given = new AbortController()
-    const copying = source.download({
-      ...{ reference: REFERENCE, descriptor: BLOB, keyring: ANONYMOUS, signal: given.signal },
+    const copying = source.download(host, {
+      ...{ reference: REFERENCE, descriptor: BLOB, signal: given.signal },
       download: createRunningDownload(directory.file('ingest')),
     })
     await poll(() => existsSync(directory.file('ingest')), { deadlineMs: 20_000, what: 'the copy' })
@@ -246,8 +301,9 @@ describe('a file system that hangs', () => {
 function readersOf(pid: number): string[] {
   return readdirSync('/proc').filter((entry) => {
     try {
-      const [script, parent] = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0').slice(-3)
-      return script?.endsWith('/oci-layout/reader.ts') === true && parent === String(pid)
+      const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0')
+      const isReader = args.some((arg) => arg.endsWith('/oci-layout/reader.ts'))
+      return isReader && args.at(-2) === String(pid)
     } catch {
       // No process, or one that has ended meanwhile.
       return false

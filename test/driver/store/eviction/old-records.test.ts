@@ -59,8 +59,8 @@ test('a month after its last use nobody remembers who may read what, but for wha
     const { child, index: parent } = built.get(name) ?? shown
     return {
       tag: (await store.access.tagDigest(reference, [ANYONE])) !== undefined,
-      index: await store.access.isProven(reference, parent.digest, [ANYONE]),
-      child: await store.access.isProven(reference, child.digest, [ANYONE]),
+      index: (await store.access.proof(reference, parent.digest, [ANYONE])) !== undefined,
+      child: (await store.access.proof(reference, child.digest, [ANYONE])) !== undefined,
       manifests: [
         (await store.manifests.get(parent.digest)) !== undefined,
         (await store.manifests.get(child.digest)) !== undefined,
@@ -88,10 +88,12 @@ test('using what is known counts as a use, once a day', async () => {
   const digest = digestOf('manifest')
   await access.recordProof(reference, digest, ANYONE)
   now = 40 * DAY_MS
-  expect(await access.isProven(reference, digest, [ANYONE])).toBe(true)
+  const proof = { identity: ANYONE, provedMs: 0 }
+  expect(await access.proof(reference, digest, [ANYONE])).toEqual(proof)
   // Proved forty days ago, used just now.
   expect(await access.removeOld(now - 31 * DAY_MS, async () => false)).toEqual(new Set([digest]))
-  expect(await store.access.isProven(reference, digest, [ANYONE])).toBe(true)
+  // A use is no proof: the age stays.
+  expect(await store.access.proof(reference, digest, [ANYONE])).toEqual(proof)
 })
 
 test('a cloud whose secrets change twice a day does not make a record grow for ever: those used last stay', async () => {
@@ -104,7 +106,8 @@ test('a cloud whose secrets change twice a day does not make a record grow for e
     if (secret === 500) await store.access.recordProof(reference, digest, 'first')
     await store.access.recordProof(reference, digest, `secret-${secret}`)
   }
-  const isProven = (identity: string) => store.access.isProven(reference, digest, [identity])
+  const isProven = async (identity: string) =>
+    (await store.access.proof(reference, digest, [identity])) !== undefined
   expect([
     await isProven('first'),
     await isProven('secret-0'),

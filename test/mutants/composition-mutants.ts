@@ -1,0 +1,280 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are code
+import type { Mutant } from './mutant.ts'
+
+const ANNOTATIONS = ['test/common/composition/annotations.test.ts']
+const ENV_FIELD = ['test/common/composition/env-field.test.ts']
+const FINDING = ['test/common/composition/finding.test.ts']
+const CACHE = ['test/common/composition/composition-cache.test.ts']
+const COMPOSE = ['test/webhook/compose.test.ts']
+const VERDICT = ['test/webhook/compose-verdict.test.ts']
+const ENVIRONMENT = ['test/webhook/environment.test.ts']
+const PROPERTY = ['test/webhook/compose.property.test.ts']
+const PLACEMENT = ['test/webhook/placement.test.ts']
+const GOLDEN = ['test/webhook/golden.test.ts']
+
+/** Breakages of what annotations mean, and of what is made of them. */
+export const COMPOSITION_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'lets an unknown annotation pass beside a default alone',
+    file: 'common/composition/annotations.ts',
+    text: 'if (ours.some(isKnown)) {',
+    replacement: 'if (annotations[ANNOTATIONS.artifacts] !== undefined) {',
+    tests: ANNOTATIONS,
+  },
+  {
+    name: 'parses annotations of any size',
+    file: 'common/composition/annotations.ts',
+    text: 'if (bytes <= LIMITS.annotationBytes) return',
+    replacement: 'if (bytes > 0) return',
+    tests: ANNOTATIONS,
+  },
+  {
+    name: 'takes any number of artifacts',
+    file: 'common/composition/entry-list.ts',
+    text: 'if (count <= LIMITS.entriesPerPod) return',
+    replacement: 'if (count > 0) return',
+    tests: ANNOTATIONS,
+  },
+  {
+    name: 'corrects a bare name to one that is refused again',
+    file: 'common/composition/entry-field.ts',
+    text: '  refuseBareName(value, text)\n',
+    replacement: '',
+    tests: GOLDEN,
+  },
+  {
+    name: 'tells of the first wrong entry alone',
+    file: 'common/composition/entry-list.ts',
+    text: 'entries.push(collector.attempt(() => numbered(index, readOne)))',
+    replacement: 'entries.push(numbered(index, readOne))',
+    tests: FINDING,
+  },
+  {
+    name: 'does not say which entry is wrong',
+    file: 'common/composition/entry-list.ts',
+    text: 'error.findings.map((finding) => ({ ...finding, entry }))',
+    replacement: 'error.findings',
+    tests: FINDING,
+  },
+  {
+    name: 'gathers mistakes without an end',
+    file: 'common/composition/finding.ts',
+    text: 'if (findings.size >= MAX_FINDINGS) finish()',
+    replacement: 'if (findings.size < 0) finish()',
+    tests: FINDING,
+  },
+  {
+    name: 'takes a bug for a mistake of the user',
+    file: 'common/composition/finding.ts',
+    text: "if (!isCodedError(error, 'INVALID', 'CONFLICT')) throw error",
+    replacement: 'if (!isCodedError(error)) return undefined',
+    tests: FINDING,
+  },
+  {
+    name: 'remembers a composition for other annotations',
+    file: 'common/composition/composition-cache.ts',
+    text: 'const key = JSON.stringify(ours)',
+    replacement: 'const key = ours.map(([name]) => name).join()',
+    tests: CACHE,
+  },
+  {
+    name: 'remembers compositions without an end',
+    file: 'common/composition/composition-cache.ts',
+    text: 'if (compositions.size > maxCompositions) {',
+    replacement: 'if (maxCompositions < 0) {',
+    tests: CACHE,
+  },
+  {
+    name: 'knows a separator for any variable',
+    file: 'common/composition/env-field.ts',
+    text: "SEPARATORS.get(name?.text ?? '')",
+    replacement: "(SEPARATORS.get(name?.text ?? '') ?? ':')",
+    tests: ENV_FIELD,
+  },
+  {
+    name: 'lets users set the names that sources go on under',
+    file: 'common/composition/env-field.ts',
+    text: 'if (name.startsWith(ENV_BASE_PREFIX)) {',
+    replacement: "if (name === '') {",
+    tests: ENV_FIELD,
+  },
+  {
+    name: 'sets a variable that the pod sets',
+    file: 'webhook/environment.ts',
+    text: 'if (present.valueFrom === undefined && present.value === value) return true',
+    replacement:
+      'env[present.at] = { name, value }\n  draft.changed = true\n  if (name) return true',
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'appends what is there already',
+    file: 'webhook/environment.ts',
+    text: 'if (has) return whole',
+    replacement: "if (has && whole === '') return whole",
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'takes a part of a part for the part',
+    file: 'webhook/environment.ts',
+    text: '`${separator}${whole}${separator}`.includes(`${separator}${part}${separator}`)',
+    replacement: 'whole.includes(part)',
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'leaves a separator at the end of an empty variable',
+    file: 'webhook/environment.ts',
+    text: "if (whole === '') return part",
+    replacement: "if (whole === '' && part === '') return part",
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'replaces what the image may set',
+    file: 'webhook/environment.ts',
+    text: 'if (base !== undefined) return base\n',
+    replacement: "if (base !== undefined || name !== '') return base ?? ''\n",
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'appends to a source that may be missing',
+    file: 'webhook/environment.ts',
+    text: "isTrueAt(source, 'optional')",
+    replacement: "isTrueAt(source, 'optionally')",
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'puts the source of a variable after the variable',
+    file: 'webhook/environment.ts',
+    text: 'env.splice(at, 1, { ...json, name: base }, { name, value: whole })',
+    replacement: 'env.splice(at, 1, { name, value: whole }, { ...json, name: base })',
+    tests: PROPERTY,
+    only: 'keeps each variable',
+  },
+  {
+    name: 'drops the fields of a variable that it does not know',
+    file: 'webhook/environment.ts',
+    text: 'env[at] = { ...json, value: whole }',
+    replacement: 'env[at] = { name, value: whole }',
+    tests: PROPERTY,
+    only: 'keeps each variable',
+  },
+  {
+    name: 'takes the first of two variables of one name',
+    file: 'webhook/environment.ts',
+    text: 'env.findLastIndex(',
+    replacement: 'env.findIndex(',
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'takes the name for a source from the user',
+    file: 'webhook/environment.ts',
+    text: 'if (variable(env, base) === undefined) return base',
+    replacement: 'if (base !== undefined) return base',
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'lets the first of two values win',
+    file: 'webhook/environment-rules.ts',
+    text: "if (another !== undefined) throw disagreement(container, value, another, 'one value')",
+    replacement: '',
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'joins parts in two ways',
+    file: 'webhook/environment-rules.ts',
+    text: 'if (separated !== undefined)',
+    replacement: 'if (separated === part)',
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'sets variables in every container',
+    file: 'webhook/apply-composition.ts',
+    text: '.filter((entry) => selection.of(entry).has(container))',
+    replacement: '.filter((entry) => selection.of(entry).size > 0)',
+    tests: GOLDEN,
+  },
+  {
+    name: 'leaves variables out of the patch',
+    file: 'webhook/compare.ts',
+    text: "...pick(container, 'env'),",
+    replacement: '',
+    tests: PROPERTY,
+    only: 'gives what the patch',
+  },
+  {
+    name: 'mounts into injected sidecars',
+    file: 'webhook/container-selection.ts',
+    text: "list === 'containers' && !sidecars.includes(name)",
+    replacement: "list === 'containers' && (sidecars.length < 0 || name !== '')",
+    tests: COMPOSE,
+  },
+  {
+    name: 'mounts into init containers unasked',
+    file: 'webhook/container-selection.ts',
+    text: "list === 'containers' && !sidecars",
+    replacement: "(list === 'containers' || list === 'initContainers') && !sidecars",
+    tests: COMPOSE,
+  },
+  {
+    name: 'passes over a container that does not exist',
+    file: 'webhook/container-selection.ts',
+    text: 'if (matching.length > 0 || selector.optional) continue',
+    replacement: 'if (matching.length > 0 || selector.pattern) continue',
+    tests: COMPOSE,
+  },
+  {
+    name: 'denies a template for a sidecar that is injected later',
+    file: 'webhook/container-selection.ts',
+    text: "if (origin === 'template' && sidecars.includes(selector.pattern)) {",
+    replacement: "if (origin === 'template' && sidecars.length === 0) {",
+    tests: VERDICT,
+  },
+  {
+    name: 'expects sidecars that no webhook adds any more',
+    file: 'webhook/container-selection.ts',
+    text: "if (origin === 'template' && sidecars.includes(selector.pattern)) {",
+    replacement: 'if (sidecars.includes(selector.pattern)) {',
+    tests: VERDICT,
+  },
+  {
+    name: 'merges artifacts of different secrets',
+    file: 'webhook/placement.ts',
+    text: "const SHARED = ['readOnly', 'subPath', 'pullSecret'] as const",
+    replacement: "const SHARED = ['readOnly', 'subPath'] as const",
+    tests: PLACEMENT,
+  },
+  {
+    name: 'lets one artifact lie inside another that is read-only',
+    file: 'webhook/mount-plan.ts',
+    text: 'if (!outer.readOnly || !isWithin(inner.mountPath, outer.mountPath)) continue',
+    replacement: 'if (inner.mountPath !== outer.mountPath) continue',
+    tests: COMPOSE,
+  },
+  {
+    name: 'adds as many mounts as there are containers',
+    file: 'webhook/apply-composition.ts',
+    text: '  refuseTooMany(entries, selection)\n',
+    replacement: '',
+    tests: COMPOSE,
+  },
+  {
+    name: 'composes Windows pods by node selector',
+    file: 'webhook/pod.ts',
+    text: "if (textAt(objectAt(spec, 'nodeSelector'), label) !== 'windows') return {}",
+    replacement: 'if (label) return {}',
+    tests: COMPOSE,
+  },
+  {
+    name: 'goes on with a pod of which a part was refused',
+    file: 'webhook/apply-composition.ts',
+    text: 'const withAllVolumes = withVolumes(before, used, facts, collector)\n  collector.finish()',
+    replacement: 'const withAllVolumes = withVolumes(before, used, facts, collector)',
+    tests: GOLDEN,
+  },
+  {
+    name: 'takes one of several imagePullSecrets',
+    file: 'webhook/pull-secret.ts',
+    text: 'if (imagePullSecrets.length > 1) {',
+    replacement: 'if (imagePullSecrets.length > 2) {',
+    tests: COMPOSE,
+  },
+]
