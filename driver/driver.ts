@@ -13,12 +13,16 @@ import { startPolicyFile } from '../common/policy/policy-file.ts'
 import { addPolicyMetrics } from '../common/policy/policy-metrics.ts'
 import { startAdminServer } from './admin/admin-server.ts'
 import { storeAdmin } from './admin/store-admin.ts'
+import type { ClusterConfig } from './cluster-flags.ts'
 import { type NodeCredentialConfig, openNodeKeyring } from './credentials/node-keyring.ts'
 import { identityService } from './csi/identity.ts'
 import { nodeService } from './csi/node.ts'
 import { registrationService } from './csi/registration.ts'
 import { loadService } from './csi/services.ts'
 import { serveOnSocket } from './csi/socket-server.ts'
+import { openEvents } from './events/open-events.ts'
+import { createPullReporter } from './events/pull-reporter.ts'
+import { reportAdminPolicy, reportVolumePolicy } from './events/reported-policy.ts'
 import { hasMountSetattr } from './linux/mount.ts'
 import { createTreeRemover } from './linux/remove-tree-thread.ts'
 import { createDriverMetrics } from './metrics/driver-metrics.ts'
@@ -27,6 +31,7 @@ import { observePuller } from './metrics/observed-puller.ts'
 import { addProcessMetrics } from './metrics/process-metrics.ts'
 import { addStoreMetrics } from './metrics/store-metrics.ts'
 import { addWritableMetrics } from './metrics/writable-metrics.ts'
+import { openApi } from './open-api.ts'
 import type { AccessRules } from './pull/access-rules.ts'
 import { type ConnectionLimits, createDownloadThreads } from './pull/download/download-threads.ts'
 import { createManifestParser } from './pull/manifest/manifest-parser.ts'
@@ -36,6 +41,7 @@ import type { PullLimits } from './pull/pull-limits.ts'
 import { createPuller } from './pull/puller.ts'
 import { createTreeWorkers } from './pull/tree/tree-workers.ts'
 import { createViewMaker } from './pull/view/view-maker.ts'
+import { createStartupTaint } from './startup-taint/startup-taint.ts'
 import { createEvictor } from './store/eviction/evictor.ts'
 import type { Marks } from './store/eviction/goals.ts'
 import { startHousekeeping } from './store/eviction/housekeeping.ts'
@@ -89,6 +95,8 @@ export interface DriverConfig {
   readonly writable: { readonly limitBytes: number; readonly intervalMs: number }
   /** How often leases, mounts and pods are compared. */
   readonly recoveryIntervalMs: number
+  /** What is done through the API server. */
+  readonly cluster: ClusterConfig
 }
 
 /** A node driver that serves. The disposal ends calls and removes the sockets, and leaves every mount alone. */
@@ -131,6 +139,21 @@ export async function startDriver(
   const nodeKeyring = stack.use(
     await openNodeKeyring(config.nodeCredentials, { log, env: config.env }),
   )
+  const api = await openApi(config.cluster, { env: config.env, stack, log })
+  const events = openEvents({
+    ...{ stack, metrics, log, node: config.nodeId },
+    api: config.cluster.events ? api : undefined,
+  })
+  const reporter = createPullReporter({ recorder: events })
+  const startupTaint =
+    api === undefined || config.cluster.startupTaint === undefined
+      ? undefined
+      : stack.use(
+          createStartupTaint({
+            ...{ api, log, node: config.nodeId },
+            key: config.cluster.startupTaint,
+          }),
+        )
   const storeMounts = createStoreMounts(config.storeDirectory)
   const remover = stack.use(createTreeRemover())
   const store = stack.use(
@@ -157,7 +180,10 @@ export async function startDriver(
       ...{ store, log, signal: stopping.signal },
       limits: { ...config.eviction.marks, ...config.limits.tree },
       mountedKeys: storeMounts.keys,
-      onEvicted: observer.evicted,
+      onEvicted(item, reason) {
+        observer.evicted(item, reason)
+        reporter.evicted(item, reason)
+      },
     }),
   )
   addStoreMetrics(metrics, { store, evictor, countMounts: storeMounts.count })
@@ -222,7 +248,9 @@ export async function startDriver(
   const volumes = createPublisher({
     ...{ store, viewMaker, mounter, layers, watch, log },
     puller: observePuller(puller, observer),
-    ...{ adminPolicy, policy: createRegistryConsent(hosts) },
+    watchPulls: reporter.watch,
+    adminPolicy: reportAdminPolicy(adminPolicy, events),
+    policy: reportVolumePolicy(createRegistryConsent(hosts), events),
     kubeletDirectory: config.kubeletDirectory,
   })
   const publisher = observePublisher(volumes, {
@@ -283,6 +311,7 @@ export async function startDriver(
           onRegistered: () => {
             state = 'ready'
             log.info('registered with the kubelet')
+            startupTaint?.registered()
           },
           onRefused: fail,
         }),

@@ -14,6 +14,7 @@ import {
 import { packageVersion } from '../common/package-version.ts'
 import { runService } from '../common/service.ts'
 import { ACCESS_FLAGS, accessRulesOf } from './access-flags.ts'
+import { CLUSTER_FLAGS, clusterConfigOf } from './cluster-flags.ts'
 import { CREDENTIAL_FLAGS, nodeCredentialsOf } from './credential-flags.ts'
 import { socketPath } from './csi/socket-path.ts'
 import { type Driver, startDriver } from './driver.ts'
@@ -124,6 +125,7 @@ const FLAGS = {
   ...LIMIT_FLAGS,
   ...ACCESS_FLAGS,
   ...EVICTION_FLAGS,
+  ...CLUSTER_FLAGS,
 } as const
 
 await runService({
@@ -165,6 +167,7 @@ await runService({
         },
         eviction: { marks: marksOf(values), intervalMs: values['eviction-interval'] },
         recoveryIntervalMs: values['recovery-interval'],
+        cluster: clusterConfigOf(values),
       },
       edge,
     )

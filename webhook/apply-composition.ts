@@ -1,15 +1,8 @@
 import { attributeBytes } from '../common/composition/attributes.ts'
-import {
-  ANNOTATIONS,
-  type Composition,
-  type Entry,
-  LIMITS,
-} from '../common/composition/composition.ts'
+import { ANNOTATIONS, type Composition, type Entry } from '../common/composition/composition.ts'
 import {
   collectFindings,
   type FindingCollector,
-  faultAt,
-  invalidAt,
   type Notice,
   warningAt,
 } from '../common/composition/finding.ts'
@@ -24,6 +17,7 @@ import { type Container, type PodFacts, readPod } from './pod.ts'
 import { compareVolume } from './present-volume.ts'
 import { defaultPullSecret } from './pull-secret.ts'
 import { statusText } from './status.ts'
+import { refuseTooMany, refuseWritable, windowsPod } from './unfit-pod.ts'
 import { type PlannedVolume, planVolumes, volumeJson } from './volume-plan.ts'
 
 // The CSI specification's limit for a volume context, which the kubelet does not enforce.
@@ -81,45 +75,6 @@ export function applyComposition(
       ...mountWarnings(mounts),
       ...env.flatMap(({ warnings }) => warnings),
     ]),
-  }
-}
-
-function windowsPod(why: string) {
-  return faultAt(
-    'INVALID',
-    { annotation: ANNOTATIONS.artifacts, path: ANNOTATIONS.artifacts },
-    `Cannot apply ${ANNOTATIONS.artifacts}: this is a Windows pod: ${why}; expected a Linux one`,
-  )
-}
-
-/** The attack: a pod of a hundred thousand containers, for which one annotation asks for millions of mounts. */
-function refuseTooMany(entries: readonly Entry[], selection: SelectedContainers): void {
-  let mounts = 0
-  let variables = 0
-  for (const entry of entries) {
-    const containers = selection.of(entry).size
-    mounts += containers
-    variables += containers * (entry.env?.length ?? 0)
-  }
-  const [count, what] = mounts > variables ? [mounts, 'mounts'] : [variables, 'variables']
-  if (count <= LIMITS.additionsPerPod) return
-  throw faultAt(
-    'INVALID',
-    { annotation: ANNOTATIONS.artifacts, path: ANNOTATIONS.artifacts },
-    `Cannot apply ${ANNOTATIONS.artifacts}: it asks for ${count} ${what} in this pod; expected at most ${LIMITS.additionsPerPod}, e.g. by "containers"`,
-  )
-}
-
-/** The kernel does not show an overlay to a user namespace under other ids. */
-function refuseWritable(placements: readonly Placement[], collector: FindingCollector): void {
-  for (const { place, readOnly } of placements) {
-    if (readOnly) continue
-    collector.attempt(() => {
-      throw invalidAt(
-        place,
-        '"readOnly" is false, and the pod has "hostUsers: false"; a writable volume cannot be mounted in a user namespace: expected one of them only',
-      )
-    })
   }
 }
 

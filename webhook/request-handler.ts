@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Logger } from '../common/log.ts'
+import { parseBody } from './parse-body.ts'
 import { Refusal } from './refusal.ts'
 import { createBodyReader, ORDINARY_BODY_BYTES } from './request-body.ts'
 import { pathOf, refuseUnlessReview, timeoutMsOf } from './request-head.ts'
@@ -35,7 +36,7 @@ export function createRequestHandler(options: {
     if (body.bytes.length > ORDINARY_BODY_BYTES) await ownTurn()
     // Nobody waits any more: the time is better spent on the next one.
     if (response.destroyed) return
-    const { status, body: document } = reviewer(parseJson(body.bytes))
+    const { status, body: document } = reviewer(parseBody(body.bytes))
     if (isDraining()) response.setHeader('connection', 'close')
     send(response, status, document)
   }
@@ -74,14 +75,6 @@ function observe(
     const ms = performance.now() - start
     observer.answered(path, ms / 1_000, !response.writableFinished || ms > timeoutMs)
   })
-}
-
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString())
-  } catch {
-    throw new Refusal(400, 'The body is not valid JSON')
-  }
 }
 
 function send(response: ServerResponse, status: number, document: object): void {

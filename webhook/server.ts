@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:https'
 import { promisify } from 'node:util'
-import { isSystemError } from '../common/errors.ts'
 import type { ListenAddress } from '../common/flags.ts'
 import { listenOn, portOf } from '../common/listening.ts'
 import type { Logger } from '../common/log.ts'
@@ -45,7 +44,7 @@ export interface ServerLimits {
 
 const LIMITS: ServerLimits = {
   keepAliveMs: 120_000,
-  headMs: 10_000,
+  headMs: 15_000,
   requestMs: 30_000,
   maxConnections: 2_048,
   closeMs: 10_000,
@@ -89,11 +88,13 @@ export async function startAdmissionServer(
     })
   })
   server.on('clientError', (error, socket) => {
-    const status = CLIENT_ERRORS[isSystemError(error) ? (error.code ?? '') : ''] ?? 400
-    observer.refused(status)
+    const code = 'code' in error ? String(error.code) : ''
+    const status = CLIENT_ERRORS[code] ?? (code.startsWith('HPE_') ? 400 : undefined)
     log.debug({ status, error }, 'unreadable request')
-    if (socket.writable) socket.end(`HTTP/1.1 ${status} \r\nConnection: close\r\n\r\n`)
-    else socket.destroy()
+    if (status !== undefined) observer.refused(status)
+    // Whoever is not through the handshake could not be told, nor who is gone.
+    if (status === undefined || !socket.writable) socket.destroy()
+    else socket.end(`HTTP/1.1 ${status} \r\nConnection: close\r\n\r\n`, () => socket.destroy())
   })
   const port = await listenOn(options.listen, async (address) => {
     server.listen(address)

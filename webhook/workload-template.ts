@@ -39,23 +39,34 @@ export function objectAlong(
   return path.reduce<JsonObject | undefined>(objectAt, object)
 }
 
-/**
- * Finds annotations of ours that stand where they have no effect: on the workload instead of its template.
- *
- * @returns warnings of at most 120 characters that say where to move them
- */
-export function misplacedAnnotations(
+/** An annotation of ours that stands where it has no effect. */
+export interface MisplacedAnnotation {
+  readonly key: string
+  /** Keys from the workload to its annotations, e.g. `["metadata", "annotations"]`. */
+  readonly path: readonly string[]
+  /** At most 120 characters; says where to move it. */
+  readonly warning: string
+}
+
+/** Finds annotations of ours that stand where they have no effect: on the workload instead of its template. */
+export function findMisplaced(
   { name, template, between = [] }: WorkloadKind,
   object: JsonObject,
-): readonly string[] {
+): readonly MisplacedAnnotation[] {
   return [{ name, path: [] }, ...between].flatMap((holder) => {
-    const metadata = objectAt(objectAlong(object, holder.path), 'metadata')
-    return Object.keys(objectAt(metadata, 'annotations') ?? {})
+    const path = [...holder.path, 'metadata', 'annotations']
+    return Object.keys(objectAlong(object, path) ?? {})
       .filter((key) => key.startsWith(ANNOTATION_PREFIX) && key !== ANNOTATIONS.status)
-      .map((key) =>
-        warning(
+      .map((key) => ({
+        ...{ key, path },
+        warning: warning(
           `${key} has no effect on a ${holder.name}; move it to ${template.join('.')}.metadata.annotations`,
         ),
-      )
+      }))
   })
+}
+
+/** The warnings of {@link findMisplaced}. */
+export function misplacedAnnotations(kind: WorkloadKind, object: JsonObject): readonly string[] {
+  return findMisplaced(kind, object).map((found) => found.warning)
 }

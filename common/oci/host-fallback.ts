@@ -12,6 +12,8 @@ import { subjectOf } from './subject.ts'
 /** Where the client writes what it does; pino's loggers fit. */
 export interface RegistryLog {
   debug(fields: object, message: string): void
+  /** Hears of what an admin should look at: a host that sends other bytes than it should. */
+  warn?(fields: object, message: string): void
 }
 
 /** A question to the hosts of a registry. */
@@ -52,8 +54,8 @@ interface HostFailure {
 }
 
 /**
- * Asks mirrors in their order and at last the server. A mirror is given up after any failure, soon; what is asked for longer is only the
- * last host.
+ * Asks mirrors in their order and at last the server. A mirror is given up after any failure, soon; only the host that stands last is asked
+ * for longer.
  */
 export function createHostFallback({
   hosts,
@@ -84,7 +86,8 @@ export function createHostFallback({
       (host) => host.capabilities[needs] && (host.authoritative || !authoritativeOnly),
     )
     const order = route?.order(able, start) ?? able
-    return [...order.filter((host) => !rests(host)), ...order.filter(rests)]
+    const sorted = [...order.filter((host) => !rests(host)), ...order.filter(rests)]
+    return sorted.map((host) => ({ host, isLast: host === able.at(-1) }))
   }
 
   async function askOne<T>(
@@ -115,11 +118,11 @@ export function createHostFallback({
     async ask(question, attempt) {
       const { reference, signal } = question
       signal.throwIfAborted()
-      const order = candidates((await hosts.lookup(reference.registry)).hosts, question)
+      const asked = candidates((await hosts.lookup(reference.registry)).hosts, question)
       const failures: HostFailure[] = []
-      for (const [index, host] of order.entries()) {
+      for (const { host, isLast } of asked) {
         try {
-          const result = await askOne(host, index === order.length - 1, question, attempt)
+          const result = await askOne(host, isLast, question, attempt)
           restingUntilMs.delete(nameOfHost(host))
           return result
         } catch (error) {
@@ -128,7 +131,9 @@ export function createHostFallback({
           failures.push({ host, failure: error })
           if (error.unreachable) rest(host)
           const fields = { reference: formatReference(reference), host: nameOfHost(host) }
-          log?.debug({ ...fields, failure: error.message }, 'a host did not give what was asked')
+          const detail = { ...fields, failure: error.message }
+          if (error.code === 'CORRUPT') log?.warn?.(detail, 'a host sent something else')
+          else log?.debug(detail, 'a host did not give what was asked')
         }
       }
       throw summarize(failures, question)

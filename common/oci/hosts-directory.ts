@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 import { basename, isAbsolute, join } from 'node:path'
 import { CodedError } from '../errors.ts'
 import { type ClientFiles, type HostSection, parseHostsFile } from './hosts-file.ts'
-import { ABSENT, readConfigurationFile, versionOf } from './key-files.ts'
+import { ABSENT, readConfigurationFile, unreadable, versionOf } from './key-files.ts'
 
 /** Where the configuration of a registry was looked for, and found. */
 export interface HostsLocation {
@@ -105,7 +105,12 @@ function resolvePaths(section: HostSection, directory: string): HostSection {
 async function findCertificates(
   directory: string,
 ): Promise<Pick<HostSection, 'ca' | 'client'> | undefined> {
-  const names = (await readdir(directory)).toSorted()
+  const names = await readdir(directory).then(
+    (list) => list.toSorted(),
+    (error: unknown) => {
+      throw unreadable(directory, error)
+    },
+  )
   const ca = names.filter((name) => name.endsWith('.crt')).map((name) => join(directory, name))
   const client = names
     .filter((name) => name.endsWith('.cert'))

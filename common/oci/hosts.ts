@@ -114,6 +114,8 @@ const MAX_CACHED = 1000
 export function createHosts(options: HostsOptions): Hosts {
   const { warn = () => {} } = options
   const cache = new Map<string, Loaded>()
+  /** Files of the admin's, and the version of each that was warned about. */
+  const warned = new Map<string, string>()
   return {
     async lookup(registry) {
       const directory = options.directory && (await locateHosts(options.directory, registry)).found
@@ -125,8 +127,12 @@ export function createHosts(options: HostsOptions): Hosts {
       const configuration = await readHostsDirectory(directory)
       if (configuration === undefined) return { hosts: [unconfigured(registry, options)] }
       const hosts = await buildHosts(configuration, registry, options)
-      for (const warning of configuration.warnings) warn(`${configuration.path}: ${warning}`)
-      const { files, version } = configuration
+      const { files, path, version, warnings } = configuration
+      // Pods name registries freely, and one "_default" is for all of them.
+      if (warned.get(path) !== version) {
+        warned.set(path, version)
+        for (const warning of warnings) warn(`${path}: ${warning}`)
+      }
       if (cache.size >= MAX_CACHED) cache.clear()
       cache.set(registry, { directory, files, version, hosts })
       return hosts

@@ -87,7 +87,8 @@ function parseKey(path: string, pem: string): KeyObject {
   }
 }
 
-function unreadable(path: string, error: unknown): CodedError {
+/** Makes the error for a file or directory of the admin's that cannot be read. */
+export function unreadable(path: string, error: unknown): CodedError {
   const reason = isSystemError(error) ? error.code : 'not UTF-8'
   return new CodedError('INVALID', `Cannot read "${path}": ${reason}`, { cause: error })
 }

@@ -4,12 +4,12 @@ import type { ArtifactSource, CallOptions } from './artifact-source.ts'
 import { createAuthorizer } from './authorization.ts'
 import type { BlobRoute } from './blob-route.ts'
 import { bodyChunks } from './body.ts'
+import { chooseSource, NO_LAYOUT_DIRECTORIES } from './choose-source.ts'
 import { NO_NODE_KEYRING, type NodeKeyring } from './credential-candidates.ts'
 import type { Descriptor } from './descriptor.ts'
 import { createHostFallback, type RegistryLog } from './host-fallback.ts'
-import { nameOfHost } from './host-name.ts'
-import type { HostPart, HostSource, HostSources, OpenedBlob } from './host-source.ts'
-import type { Host, Hosts, LayoutDirectoryHost } from './hosts.ts'
+import type { HostPart, HostSource, OpenedBlob } from './host-source.ts'
+import type { Hosts, LayoutDirectoryHost } from './hosts.ts'
 import { createLayoutHttpSource } from './layout-http-source.ts'
 import { DEFAULT_MANIFEST_LIMITS } from './manifest.ts'
 import type { Proxies } from './proxy.ts'
@@ -17,7 +17,7 @@ import type { Exchange } from './redirect.ts'
 import type { Reference } from './reference.ts'
 import { toPullError } from './registry-client.ts'
 import { createRegistryHostSource } from './registry-host-source.ts'
-import { RequestFailure } from './request-failure.ts'
+import type { RequestFailure } from './request-failure.ts'
 import type { RetryOptions } from './retry.ts'
 import { createSilence } from './silence.ts'
 import { subjectOf } from './subject.ts'
@@ -25,8 +25,6 @@ import { createTokenCache } from './token-cache.ts'
 import { createTransport, type HttpAnswer, type HttpRequest } from './transport.ts'
 import { UnfitError } from './unfit.ts'
 import { verified } from './verify.ts'
-
-export type { RegistryLog } from './host-fallback.ts'
 
 export interface RegistrySourceOptions {
   readonly hosts: Hosts
@@ -196,49 +194,6 @@ export function createRegistrySource(options: RegistrySourceOptions): RegistrySo
 
 /** A host that let two connections in a row go without a byte is not busy, it is gone: a minute, unless the admin has another patience. */
 const IDLE_TIMES = 2
-
-/** The methods of a source for one host of its kind. */
-interface BoundSource {
-  resolve(...call: CallOf<'resolve'>): ReturnType<HostSource<Host>['resolve']>
-  manifest(...call: CallOf<'manifest'>): ReturnType<HostSource<Host>['manifest']>
-  openBlob(...call: CallOf<'openBlob'>): Promise<OpenedBlob>
-  hasBlob: ((...call: CallOf<'hasBlob'>) => Promise<void>) | undefined
-}
-
-type CallOf<K extends keyof HostSource<Host>> =
-  Parameters<Required<HostSource<Host>>[K]> extends [Host, ...infer Rest] ? Rest : never
-
-function chooseSource(sources: HostSources): (host: Host) => BoundSource {
-  return (host) => {
-    switch (host.kind) {
-      case 'registry':
-        return bind(sources.registry, host)
-      case 'layout-directory':
-        return bind(sources['layout-directory'], host)
-      case 'layout-http':
-        return bind(sources['layout-http'], host)
-    }
-  }
-}
-
-function bind<H extends Host>(source: HostSource<H>, host: H): BoundSource {
-  return {
-    resolve: (...call) => source.resolve(host, ...call),
-    manifest: (...call) => source.manifest(host, ...call),
-    openBlob: (...call) => source.openBlob(host, ...call),
-    hasBlob: source.hasBlob && ((...call) => source.hasBlob?.(host, ...call) ?? Promise.resolve()),
-  }
-}
-
-const NO_LAYOUT_DIRECTORIES: HostSource<LayoutDirectoryHost> = {
-  resolve: (host) => refuseDirectory(host),
-  manifest: (host) => refuseDirectory(host),
-  openBlob: (host) => refuseDirectory(host),
-}
-
-async function refuseDirectory(host: LayoutDirectoryHost): Promise<never> {
-  throw new RequestFailure('INVALID', `"${nameOfHost(host)}" cannot be read by this program`)
-}
 
 /** What a host must be capable of that is asked for a manifest. @throws INVALID for neither tag nor digest */
 function nameKind(reference: Reference): 'pull' | 'resolve' {

@@ -98,6 +98,8 @@ export function createTransport({
           path: url.pathname + url.search,
           headers,
           body: body ?? null,
+          // Those of a pool do not reach the requests that a proxy forwards.
+          ...{ headersTimeout: idleTimeoutMs, bodyTimeout: idleTimeoutMs },
           signal,
         })
         return {
@@ -178,6 +180,8 @@ function openPool(
       // Many proxies let CONNECT go to port 443 only; plain requests they forward.
       proxyTunnel: false,
       connectTimeout: timeout,
+      // Of CONNECT.
+      clientFactory: (origin, own) => new Pool(origin, { ...own, headersTimeout: idleTimeoutMs }),
       requestTls: trust,
     })
   }

@@ -6,7 +6,7 @@ import { type FreeSpace, readFreeSpace } from '../linux/free-space.ts'
 import type { Puller } from '../pull/puller.ts'
 import { reachStage } from '../pull/stages.ts'
 import type { ViewMaker } from '../pull/view/view-maker.ts'
-import { type Lease, UNKNOWN_REQUEST } from '../store/leases.ts'
+import { type Lease, type LeasePod, UNKNOWN_REQUEST } from '../store/leases.ts'
 import type { Store } from '../store/store.ts'
 import type { AdminPolicy } from './admin-policy.ts'
 import { createLeaseWriter } from './lease-writer.ts'
@@ -88,6 +88,8 @@ export interface VolumePolicy {
 export function createPublisher(options: {
   readonly store: Store
   readonly puller: Puller
+  /** Gives what pulls for one pod, e.g. to tell it how far that is. */
+  readonly watchPulls?: (puller: Puller, pod: LeasePod) => Puller
   readonly viewMaker: ViewMaker
   readonly mounter: Mounter
   readonly layers: Pick<WritableLayers, 'make' | 'discard'>
@@ -180,7 +182,8 @@ export function createPublisher(options: {
 
     // 4. Each source: resolve, authorize, ensure the tree. The view of them. What the pod will mount of it.
     const content = await ensureContent(volume, {
-      ...{ puller, viewMaker, lease, signal },
+      ...{ viewMaker, lease, signal },
+      puller: options.watchPulls?.(puller, volume.pod) ?? puller,
       policy: allowed,
     })
     checkSubPaths(content.root, volume.spec.subPaths, { mayLack: writable })

@@ -40,6 +40,10 @@ const EVIL = artifact({
   ],
   annotations: { of: 'bob' },
 })
+/** The same of the big one alone, which is on its way for longer. */
+const EVIL_BIG = artifact({
+  layers: [{ title: 'secret.txt', digest: BIG.digest, size: BIG.size }],
+})
 /** The very manifest of team a, whose tree would have the same name. */
 const COPIED: Built = { ...PRIVATE, blobs: new Map() }
 
@@ -47,6 +51,7 @@ const COPIED: Built = { ...PRIVATE, blobs: new Map() }
 async function startHostile(): Promise<TestRegistry> {
   const hostile = await startRegistry()
   load(hostile, 'bob/evil:v1', { ...EVIL, blobs: new Map() })
+  load(hostile, 'bob/big:v1', { ...EVIL_BIG, blobs: new Map() })
   load(hostile, 'bob/copied:v1', COPIED)
   // As a mirror, it is asked for team a's repository.
   load(hostile, 'team-a/app:v1', COPIED)
@@ -97,8 +102,10 @@ async function holdAlice({ registry, publish }: Tenants) {
 /** The ways in which bob's pod asks for what is not his; each is refused, and by whom tells the code. */
 async function expectRefused({ it, hostile }: Attack): Promise<void> {
   const bodies = it.blobBodies()
-  for (const name of ['bob/evil:v1', 'bob/copied:v1', `bob/evil@${EVIL.digest}`]) {
-    const outcome = await it.publish({ name: `${hostile.host}/${name}` })
+  for (const name of ['bob/evil:v1', 'bob/big:v1', 'bob/copied:v1', `bob/evil@${EVIL.digest}`]) {
+    // Who joins a download that is held waits for it: until this, and not until the test's own end.
+    const deadlineMs = DEADLINE_MS / 3
+    const outcome = await it.publish({ name: `${hostile.host}/${name}`, deadlineMs })
     expect([name, outcome]).toEqual([
       name,
       expect.stringMatching(/^NOT_FOUND Cannot pull .*: registry has no blob "?sha256:/),

@@ -33,6 +33,7 @@ describe('the image', () => {
       const scripts = [
         argsOf(containerOf(objectNamed(base, 'Deployment oras-csi/oras-csi-webhook'))).script,
         argsOf(containerOf(objectNamed(base, 'DaemonSet oras-csi-node/oras-csi-driver'))).script,
+        'webhook/self-signed/main.ts',
         'cli/main.ts',
       ]
       for (const script of scripts) {

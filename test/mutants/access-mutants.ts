@@ -79,7 +79,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
     for (const identity of caller.who) await access.recordProof(reference, digest, identity)
 `,
     tests: RESOLVER,
-    only: 'moved to what the registry cannot send|for a tag, and one for its manifest',
+    only: 'a HEAD that says yes',
   },
   {
     name: 'remembers a manifest before it is parsed',
@@ -180,7 +180,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'lets an outage stop a pod whose access is recorded',
     file: 'driver/pull/manifest/resolver.ts',
-    text: "if (!patience.aborted && !isCodedError(error, 'UNAVAILABLE')) throw error",
+    text: "if (error !== patience.reason && !isCodedError(error, 'UNAVAILABLE')) throw error",
     replacement: 'throw error',
     tests: RESOLVER,
     only: 'alice with Always keeps',
@@ -188,7 +188,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'takes a refusal for an outage',
     file: 'driver/pull/manifest/resolver.ts',
-    text: "if (!patience.aborted && !isCodedError(error, 'UNAVAILABLE')) throw error",
+    text: "if (error !== patience.reason && !isCodedError(error, 'UNAVAILABLE')) throw error",
     replacement: '',
     tests: RESOLVER,
     only: 'when the registry refuses her',
@@ -251,8 +251,8 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
     file: 'driver/pull/blob-puller.ts',
     text: 'const keyOf = ({ digest }: Descriptor, origin: Origin) => `${origin}@${digest}`',
     replacement: 'const keyOf = ({ digest }: Descriptor, _origin: Origin) => digest',
-    tests: ATTACKS,
-    only: 'still on its way',
+    tests: BLOBS,
+    only: 'is not let in on it',
   },
   {
     name: 'lets a follower read what an earlier download left instead of the blob',
@@ -297,8 +297,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
     file: 'driver/pull/puller.ts',
     text: 'createJobs<Tree>({ ...options, isPersonal: isRefusal })',
     replacement: 'createJobs<Tree>(options)',
-    tests: ATTACKS,
-    only: 'what only the first one is refused',
+    tests: ['test/driver/pull/puller.test.ts'],
   },
   // Refusals and silence.
   {

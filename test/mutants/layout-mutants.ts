@@ -121,6 +121,13 @@ export const LAYOUT_MUTANTS: readonly Mutant[] = [
     only: 'the limit of manifests',
   },
   {
+    name: 'says nothing of a layout while it hashes what is there of a blob',
+    file: 'driver/pull/oci-layout/copy-blob.ts',
+    text: 'if (pieces % TELL_HASHED_PIECES === 0) tell()',
+    replacement: 'if (pieces < 0) tell()',
+    tests: ['test/driver/pull/oci-layout/copy-blob.test.ts'],
+  },
+  {
     name: 'believes an ETag that nginx gave to a file of this second',
     file: 'common/oci/layout-index-cache.ts',
     text: 'if (etag === undefined || !isSettled(answer) || found.bytes > MAX_BYTES) return',

@@ -3,11 +3,13 @@ import { ACCESS_MUTANTS } from './access-mutants.ts'
 import { COMPOSITION_MUTANTS } from './composition-mutants.ts'
 import { CREDENTIAL_MUTANTS } from './credential-mutants.ts'
 import { DOWNLOAD_MUTANTS } from './download-mutants.ts'
+import { INSTALLATION_MUTANTS } from './installation-mutants.ts'
 import { LAYOUT_MUTANTS } from './layout-mutants.ts'
 import type { Mutant } from './mutant.ts'
 import { POLICY_MUTANTS } from './policy-mutants.ts'
 import { RECOVERY_MUTANTS } from './recovery-mutants.ts'
 import { REGISTRY_MUTANTS } from './registry-mutants.ts'
+import { WEBHOOK_MUTANTS } from './webhook-mutants.ts'
 
 const VERIFY = ['test/common/oci/verify.test.ts']
 const REGISTRY_SOURCE = ['test/common/oci/registry-source.test.ts']
@@ -34,7 +36,6 @@ const MOUNTER = ['test/driver/volume/linux-mounter.test.ts']
 const EVICTION_RACES = ['test/driver/store/eviction/races.test.ts']
 const PLAN_EVICTION = ['test/driver/store/eviction/plan-eviction.test.ts']
 const TRASH = ['test/driver/store/trash.test.ts']
-const REVIEW = ['test/webhook/review.test.ts']
 const COMPOSE_PROPERTY = ['test/webhook/compose.property.test.ts']
 const FILE_FILTER = ['test/common/composition/file-filter.test.ts']
 const SELECTION = ['test/driver/pull/layout/layer-selection.test.ts']
@@ -48,10 +49,12 @@ export const MUTANTS: readonly Mutant[] = [
   ...COMPOSITION_MUTANTS,
   ...CREDENTIAL_MUTANTS,
   ...DOWNLOAD_MUTANTS,
+  ...INSTALLATION_MUTANTS,
   ...LAYOUT_MUTANTS,
   ...RECOVERY_MUTANTS,
   ...REGISTRY_MUTANTS,
   ...POLICY_MUTANTS,
+  ...WEBHOOK_MUTANTS,
   // What the registry sends.
   {
     name: 'passes on bytes with another digest',
@@ -1012,34 +1015,6 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/webhook/placement.test.ts'],
   },
   // The webhook.
-  {
-    name: 'allows what it should deny',
-    file: 'webhook/review.ts',
-    text: 'admissionReview({ uid, allowed: false, status })',
-    replacement: 'admissionReview({ uid, allowed: true, status })',
-    tests: REVIEW,
-  },
-  {
-    name: 'sends a patch type without a patch',
-    file: 'webhook/review.ts',
-    text: '...(patch.length > 0 && {',
-    replacement: '...(true && {',
-    tests: REVIEW,
-  },
-  {
-    name: "does not echo the review's uid",
-    file: 'webhook/review.ts',
-    text: '    body: admissionReview({\n      uid,\n',
-    replacement: "    body: admissionReview({\n      uid: '',\n",
-    tests: REVIEW,
-  },
-  {
-    name: 'changes pods that are being updated',
-    file: 'webhook/review.ts',
-    text: "if (request.operation !== 'CREATE' || request.subResource !== undefined) {",
-    replacement: 'if (request.subResource !== undefined) {',
-    tests: REVIEW,
-  },
   {
     name: 'adds its mounts again when it is called again',
     file: 'webhook/mount-plan.ts',

@@ -1,6 +1,8 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { JsonObject } from '../../webhook/json.ts'
-import { at, objectIn, objectName, objectNamed } from '../manifests/manifest-objects.ts'
+import { at, CHECKOUT, objectIn, objectName, objectNamed } from '../manifests/manifest-objects.ts'
 import { objectChanges } from '../manifests/object-changes.ts'
 import { whyNoProgram } from '../support/skip-unless.ts'
 import { kustomized } from './rendered.ts'
@@ -50,14 +52,14 @@ const CHANGES: Readonly<Record<string, readonly string[]>> = {
   'chosen-nodes': [`${DRIVER}.nodeSelector.oras.land/driver = "enabled"`],
   'registry-mirror': [
     '+ ConfigMap oras-csi-node/oras-csi-hosts',
-    `${DRIVER}.volumes.hosts.configMap = {"items":[{"key":"hosts.toml","path":"_default/hosts.toml"}],"name":"oras-csi-hosts"}`,
+    `${DRIVER}.volumes.hosts.configMap = {"items":[{"key":"_default","path":"_default/hosts.toml"}],"name":"oras-csi-hosts"}`,
     `${DRIVER}.volumes.hosts.hostPath gone`,
   ],
   'oci-layout': [
     '+ ConfigMap oras-csi-node/oras-csi-hosts',
     `${DRIVER}.containers.driver.volumeMounts./srv/artifacts = ${sortedJson(LAYOUT_MOUNT)}`,
     `${DRIVER}.volumes.artifacts = {"hostPath":{"path":"/srv/artifacts","type":"Directory"},"name":"artifacts"}`,
-    `${DRIVER}.volumes.hosts.configMap = {"items":[{"key":"hosts.toml","path":"artifacts.internal/hosts.toml"}],"name":"oras-csi-hosts"}`,
+    `${DRIVER}.volumes.hosts.configMap = {"items":[{"key":"artifacts.internal","path":"artifacts.internal/hosts.toml"}],"name":"oras-csi-hosts"}`,
     `${DRIVER}.volumes.hosts.hostPath gone`,
   ],
   policy: [
@@ -70,6 +72,19 @@ const CHANGES: Readonly<Record<string, readonly string[]>> = {
     ...[DRIVER, WEBHOOK].map(
       (spec) => `${spec}.volumes.policy = {"configMap":{"name":"oras-csi-policy"},"name":"policy"}`,
     ),
+  ],
+  events: [
+    '+ ClusterRole oras-csi-driver-events',
+    '+ ClusterRoleBinding oras-csi-driver-events',
+    `${DRIVER}.automountServiceAccountToken = true`,
+  ],
+  'startup-taint': [
+    '+ ClusterRole oras-csi-driver-startup-taint',
+    '+ ClusterRoleBinding oras-csi-driver-startup-taint',
+    '+ ValidatingAdmissionPolicy oras-csi-driver-own-startup-taint',
+    '+ ValidatingAdmissionPolicyBinding oras-csi-driver-own-startup-taint',
+    `${DRIVER}.automountServiceAccountToken = true`,
+    `${DRIVER}.containers.driver.args.--startup-taint=csi.oras.land/agent-not-ready = "--startup-taint=csi.oras.land/agent-not-ready"`,
   ],
   proxy: [
     expect.stringMatching(/^\+ ConfigMap oras-csi-node\/oras-csi-proxy-[0-9a-z]{10}$/),
@@ -85,6 +100,12 @@ describe.skipIf(why !== undefined)(`the components${why === undefined ? '' : ` (
   beforeAll(async () => {
     base = await kustomized()
   }, 900_000)
+
+  test('are all here', async () => {
+    const there = await readdir(join(CHECKOUT, 'manifests/components'), { withFileTypes: true })
+    const names = there.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+    expect(names.sort()).toEqual([...Object.keys(CHANGES), 'kubelet-directory'].sort())
+  })
 
   test.each(Object.keys(CHANGES))('%s changes what it is for, and nothing else', async (name) => {
     const expected = CHANGES[name] ?? []

@@ -14,6 +14,8 @@ export interface KubernetesApi extends AsyncDisposable {
   readonly url: string
   /** PEM file with the authority of its certificate. */
   readonly caFile: string
+  /** Its admin's. */
+  readonly kubeconfig: string
   /** As its admin. */
   readonly kubectl: Kubectl
 }
@@ -54,7 +56,8 @@ export async function startKubernetesApi(): Promise<KubernetesApi> {
     }),
   )
   const url = `https://127.0.0.1:${port}`
-  const kubectl = createKubectl({ ...places, bin, kubeconfig: await adminKubeconfig(places, url) })
+  const kubeconfig = await adminKubeconfig(places, url)
+  const kubectl = createKubectl({ ...places, bin, kubeconfig })
   await poll(() => kubectl.run('get', '--raw', '/readyz'), {
     deadlineMs: READY_MS,
     what: 'the API server',
@@ -65,6 +68,7 @@ export async function startKubernetesApi(): Promise<KubernetesApi> {
   return {
     url,
     caFile: join(places.pki, 'ca.crt'),
+    kubeconfig,
     kubectl,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }

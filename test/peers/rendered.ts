@@ -1,4 +1,5 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { readManifestFile } from '../../cli/manifest-file.ts'
 import type { JsonObject } from '../../webhook/json.ts'
 import { CHECKOUT } from '../manifests/manifest-objects.ts'
@@ -23,19 +24,13 @@ export async function kustomized(...components: readonly string[]): Promise<read
   return objectsOf(await run(kustomize, ['build', directory.file('cluster')]))
 }
 
-/** The shipped chart, as the real Helm renders it. `args` are those of `helm template`, e.g. `--set policy.enabled=true`. */
+export const CHART = join(CHECKOUT, 'chart')
+
+/** The shipped chart, as the real Helm renders it. `args` are those of `helm template`, e.g. `--set openshift=true`. */
 export async function templated(...args: readonly string[]): Promise<readonly JsonObject[]> {
-  const helm = await buildGoProgram('helm')
-  return objectsOf(
-    await run(helm, [
-      'template',
-      'oras-csi',
-      `${CHECKOUT}chart`,
-      '--namespace',
-      'oras-csi',
-      ...args,
-    ]),
-  )
+  const program = await buildGoProgram('helm')
+  const command = ['template', 'oras-csi', CHART, '--namespace', 'oras-csi', ...args]
+  return objectsOf(await run(program, command))
 }
 
 /** Runs the real Helm, and gives what it wrote; where it fails, that is what it says. */

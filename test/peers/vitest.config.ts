@@ -5,9 +5,9 @@ import { testReporters } from '../support/test-reporters.ts'
 export default defineConfig({
   test: {
     include: ['test/peers/**/*.peer.ts'],
-    // The first run compiles Go programs.
+    globalSetup: ['test/peers/build-go-programs.ts'],
     testTimeout: 120_000,
-    hookTimeout: 900_000,
+    hookTimeout: 120_000,
     maxWorkers: 1,
     reporters: testReporters(),
   },

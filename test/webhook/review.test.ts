@@ -10,6 +10,8 @@ const spec = { containers: [{ name: 'java', image: 'x' }] }
 const annotated = (artifacts: string) => ({ annotations: { [KEY]: artifacts }, spec })
 const ANNOTATED = controllerMadePod(annotated('/app: ghcr.io/acme/app:v1'))
 
+const silent = createLogger({ name: 'test', level: 'silent' })
+
 function review(document: unknown) {
   const lines: string[] = []
   const log = createLogger({
@@ -101,6 +103,43 @@ describe('reviewPod', () => {
       allowed: true,
       auditAnnotations: { artifacts: '/app=ghcr.io/acme/app:v1' },
     })
+  })
+
+  test('gives a container that a later webhook added its mounts, on reinvocation', () => {
+    const first = review(podReview(ANNOTATED)).body['response'] as { patch: string }
+    const once = patched(ANNOTATED, { uid: '', allowed: true, patch: first.patch })
+    const added = structuredClone(once) as { spec: { containers: object[] } }
+    added.spec.containers.push({ name: 'agent', image: 'y' })
+    const second = review(podReview(added)).body['response'] as { patch: string }
+    const twice = patched(added, { uid: '', allowed: true, patch: second.patch })
+    const mounts = [{ name: 'oras-app', mountPath: '/app', readOnly: true }]
+    expect(twice).toMatchObject({
+      spec: {
+        containers: [
+          { name: 'java', volumeMounts: mounts },
+          { name: 'agent', volumeMounts: mounts },
+        ],
+      },
+    })
+  })
+
+  test('answers a dry run as any other, and logs it as one', () => {
+    const { body, line } = review(podReview(ANNOTATED, { dryRun: true }))
+    expect(body['response']).toMatchObject({ allowed: true, patchType: 'JSONPatch' })
+    expect(line.dryRun).toBe(true)
+  })
+
+  test("asks the policy about the request's namespace: a controller's pod has none yet", () => {
+    const asked: unknown[] = []
+    const check = (_: unknown, namespace: string | undefined) => asked.push(namespace)
+    const namespaces = ['', undefined].map((namespace) => ({
+      ...ANNOTATED,
+      metadata: { ...Reflect.get(ANNOTATED, 'metadata'), namespace },
+    }))
+    for (const pod of namespaces) {
+      reviewPod(podReview(pod, { namespace: 'shop' }), { log: silent, policy: { check } })
+    }
+    expect(asked).toStrictEqual(['shop', 'shop'])
   })
 
   test('passes warnings on', () => {

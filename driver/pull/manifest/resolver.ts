@@ -273,7 +273,8 @@ export function createResolver(options: {
       return await resolveTag(asked, known, { ...caller, signal })
     } catch (error) {
       caller.signal.throwIfAborted()
-      if (!patience.aborted && !isCodedError(error, 'UNAVAILABLE')) throw error
+      // A refusal that comes late is one.
+      if (error !== patience.reason && !isCodedError(error, 'UNAVAILABLE')) throw error
       onOutage({ reference: formatReference(asked.reference), digest: known, error })
       return kept
     }

@@ -12,6 +12,8 @@ import { createWatermark } from '../watermark.ts'
 /** Each word to the driver costs its main thread some 20 microseconds, and is a sign of life. */
 const TELL_BYTES = 1024 * 1024
 const TELL_MS = 50
+/** Of what an earlier try left, some 30 ms each: gigabytes of it take longer than the driver waits for a word. */
+const TELL_HASHED_PIECES = 16
 
 /**
  * Copies a blob of a layout into its ingest file by blocking calls, going on where an earlier try ended, and hashes it.
@@ -34,7 +36,10 @@ export async function copyBlob(
   }
   let told = { bytes: 0, ms: 0 }
   try {
-    while (ingest.behind) ingest.catchUp()
+    for (let pieces = 1; ingest.behind; pieces++) {
+      ingest.catchUp()
+      if (pieces % TELL_HASHED_PIECES === 0) tell()
+    }
     tell()
     const signal = new AbortController().signal
     let position = ingest.parts.prefix

@@ -289,6 +289,24 @@ describe('hosts.toml', () => {
     expect(inspect(error)).not.toContain('c2VjcmV0')
   })
 
+  test('warns of _default once, whatever registries are named', async () => {
+    await using directory = await temporaryDirectory()
+    await put(directory, '_default/hosts.toml', 'sever = "https://h"')
+    const warnings: string[] = []
+    const hosts = createHosts({ directory: directory.path, warn: (text) => warnings.push(text) })
+    for (const registry of ['a', 'b', 'c']) await hosts.lookup(registry)
+    expect(warnings).toHaveLength(1)
+  })
+
+  test('a file where the directory of a registry should be', async () => {
+    await using directory = await temporaryDirectory()
+    const file = await put(directory, 'h', '')
+    await expect(createHosts({ directory: directory.path }).lookup('h')).rejects.toMatchObject({
+      code: 'INVALID',
+      message: `Cannot read "${file}": ENOTDIR`,
+    })
+  })
+
   test.each(['../x', '..', 'a/b', '.hidden', ''])(
     'a path for a registry host: %j',
     async (host) => {

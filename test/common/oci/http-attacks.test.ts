@@ -1,7 +1,7 @@
 import dns from 'node:dns'
 import { createServer } from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import type { CallOptions } from '../../../common/oci/artifact-source.ts'
@@ -297,6 +297,26 @@ describe('proxies', () => {
     const isPrivate = to.includes('10.0.0.1')
     expect(failure).toMatch(isPrivate ? /^(?:nothing thrown|UNAVAILABLE|NOT_FOUND) ?/ : /^DENIED /)
     expect(it.proxy.requests).toHaveLength(isPrivate ? 2 : 1)
+  })
+
+  test.each(['http', 'https'])('that say nothing are given up: %s', async (scheme) => {
+    const silent = createTcpServer()
+    await new Promise<void>((done) => silent.listen(0, '127.0.0.1', done))
+    const { port } = silent.address() as AddressInfo
+    await using directory = await temporaryDirectory()
+    await put(
+      directory,
+      'reg.test/hosts.toml',
+      `server = "${scheme}://reg.test"\nproxy = "http://127.0.0.1:${port}"`,
+    )
+    {
+      await using source = sourceAt(directory, { idleTimeoutMs: 200 })
+      const reference = { registry: 'reg.test', repository: 'acme/app', tag: 'v1' }
+      expect(await failureOf(source.manifest(reference, anonymously()))).toBe(
+        `UNAVAILABLE Cannot pull "reg.test/acme/app:v1": no byte from "${scheme}://reg.test" through proxy "http://127.0.0.1:${port}" for 0.2 s`,
+      )
+    }
+    silent.close()
   })
 
   test('no error shows what a proxy is told', async () => {

@@ -77,12 +77,12 @@ test('does not mind a program that answers without reading what it is asked', as
 })
 
 test('does not wait for what a program leaves behind with its output', async () => {
-  const run = await runScript('sleep 600 & echo "$!"')
+  const run = await runScript('sleep 120 & echo "$!"')
   process.kill(Number(text(run)))
 })
 
 test('kills a program that takes too long', async () => {
-  const run = await runScript('exec sleep 600', { timeoutMs: 500 })
+  const run = await runScript('exec sleep 120', { timeoutMs: 500 })
   expect(text(run)).toBe('no answer within 0.5 s: undefined')
 })
 
@@ -91,7 +91,7 @@ test('kills a program when the driver stops, with what it started', async () => 
   await using directory = await temporaryDirectory()
   const started = directory.file('started')
   const running = runScript(
-    `sleep 600 & echo "$$ $!" > '${started}.new'; mv '${started}.new' '${started}'; wait`,
+    `sleep 120 & echo "$$ $!" > '${started}.new'; mv '${started}.new' '${started}'; wait`,
     { signal: controller.signal },
   )
   const pids = await poll(() => readFile(started, 'utf8'), {

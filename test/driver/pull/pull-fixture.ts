@@ -11,6 +11,7 @@ import { createTreeWorkers } from '../../../driver/pull/tree/tree-workers.ts'
 import type { Store } from '../../../driver/store/store.ts'
 import type { Tree } from '../../../driver/store/trees.ts'
 import { type Built, load } from '../../support/artifact.ts'
+import type { RegistryAuth } from '../../support/registry/authority.ts'
 import { startRegistry, type TestRegistry } from '../../support/registry.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { openTestStore, silentLog } from '../store/open-test-store.ts'
@@ -38,11 +39,13 @@ export async function pullFixture(
   options: {
     readonly treeWorkers?: number
     readonly lingerMs?: number
+    /** Who may pull; default anyone. */
+    readonly auth?: RegistryAuth
   } = {},
 ): Promise<PullFixture> {
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await temporaryDirectory())
-  const registry = stack.use(await startRegistry())
+  const registry = stack.use(await startRegistry({ auth: options.auth ?? 'none' }))
   for (const [name, built] of Object.entries(artifacts)) load(registry, name, built)
   const store = stack.use(await openTestStore(directory.file('store')))
   const hosts = createHosts({

@@ -1,0 +1,191 @@
+import type { Mutant } from './mutant.ts'
+
+const REVIEW = ['test/webhook/review.test.ts']
+const WORKLOAD = ['test/webhook/workload-review.test.ts']
+const SERVER = ['test/webhook/server.test.ts']
+const PARSE = ['test/webhook/parse-body.test.ts']
+const METRICS = ['test/webhook/metrics.process.test.ts']
+const STRESS = ['test/webhook/stress.process.test.ts']
+
+/** Breakages of what answers the API server, and of what keeps answering it. */
+export const WEBHOOK_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'webhook: allows what it should deny',
+    file: 'webhook/review-answer.ts',
+    text: '        allowed: false,\n',
+    replacement: '        allowed: true,\n',
+    tests: REVIEW,
+  },
+  {
+    name: 'webhook: sends a patch type without a patch',
+    file: 'webhook/review-answer.ts',
+    text: '...(patch.length > 0 && {',
+    replacement: '...(true && {',
+    tests: REVIEW,
+  },
+  {
+    name: "webhook: does not echo the review's uid",
+    file: 'webhook/review-answer.ts',
+    text: '        uid,\n        allowed: true,\n',
+    replacement: "        uid: '',\n        allowed: true,\n",
+    tests: REVIEW,
+  },
+  {
+    name: 'webhook: changes pods that are being updated',
+    file: 'webhook/review.ts',
+    text: "if (request.operation !== 'CREATE' || request.subResource !== undefined) {",
+    replacement: 'if (request.subResource !== undefined) {',
+    tests: REVIEW,
+  },
+  {
+    name: 'webhook: says one thing in the audit log, and another when it is called again',
+    file: 'webhook/review.ts',
+    text: '    ...composedAudit(composed.composition),\n',
+    replacement:
+      '    ...(composed.pod === request.object ? {} : composedAudit(composed.composition)),\n',
+    tests: REVIEW,
+  },
+  {
+    name: 'webhook: refuses updates of workloads that leave the template as it is',
+    file: 'webhook/workload-review.ts',
+    text: "operation === 'UPDATE' && isUnchanged(",
+    replacement: "operation === 'NEVER' && isUnchanged(",
+    tests: WORKLOAD,
+  },
+  {
+    name: 'webhook: lets every update of a workload through',
+    file: 'webhook/workload-review.ts',
+    text: 'return isDeepStrictEqual(template, before ?? {})',
+    replacement: 'return isDeepStrictEqual(before, before ?? template)',
+    tests: WORKLOAD,
+  },
+  {
+    name: 'webhook: holds on to workloads that are being deleted',
+    file: 'webhook/workload-review.ts',
+    text: "'deletionTimestamp') !== undefined",
+    replacement: "'deletionTimestamp') === 'never'",
+    tests: WORKLOAD,
+  },
+  {
+    name: "webhook: does not hold workloads against the admin's policy",
+    file: 'webhook/workload-review.ts',
+    text: '  policy?.check(composed.composition, namespace)\n',
+    replacement: '',
+    tests: WORKLOAD,
+  },
+  {
+    name: 'webhook: denies kinds that it does not know',
+    file: 'webhook/workload-review.ts',
+    text: 'if (kind === undefined) {',
+    replacement: "if (kind === undefined && operation === '') {",
+    tests: WORKLOAD,
+  },
+  {
+    name: 'webhook: looks for the template of a CronJob where that of a Job is',
+    file: 'webhook/workload-template.ts',
+    text: 'template: [...JOB_TEMPLATE, ...POD_TEMPLATE],',
+    replacement: 'template: POD_TEMPLATE,',
+    tests: WORKLOAD,
+  },
+  {
+    name: 'webhook: shows control characters of strangers',
+    file: 'webhook/shown-text.ts',
+    text: 'return cut.replace(UNPRINTABLE,',
+    replacement: 'return cut.replace(/\\n/g,',
+    tests: ['test/webhook/shown-text.test.ts'],
+  },
+  {
+    name: 'webhook: waits for handshakes for ever',
+    file: 'webhook/server.ts',
+    text: '      handshakeTimeout: limits.headMs,\n',
+    replacement: '',
+    tests: SERVER,
+    only: 'never begins its handshake',
+  },
+  {
+    name: 'webhook: waits for heads of requests for ever',
+    file: 'webhook/server.ts',
+    text: '      headersTimeout: limits.headMs,\n      requestTimeout: limits.requestMs,\n',
+    replacement: '      headersTimeout: 0,\n      requestTimeout: 0,\n',
+    tests: SERVER,
+    only: 'never ends its head',
+  },
+  {
+    name: 'webhook: takes any number of connections',
+    file: 'webhook/server.ts',
+    text: '  server.maxConnections = limits.maxConnections\n',
+    replacement: '',
+    tests: SERVER,
+    only: 'beyond the limit',
+  },
+  {
+    name: 'webhook: keeps idle connections when there is no room for others',
+    file: 'webhook/server.ts',
+    text: 'server.closeIdleConnections()',
+    replacement: 'return',
+    tests: SERVER,
+    only: 'lose the idle ones',
+  },
+  {
+    name: 'webhook: reads bodies of any size that do not say it',
+    file: 'webhook/request-body.ts',
+    text: 'if (total > maxBytes) return',
+    replacement: 'if (total < 0) return',
+    tests: SERVER,
+    only: 'a body without end',
+  },
+  {
+    name: 'webhook: never gives back the memory of bodies',
+    file: 'webhook/request-body.ts',
+    text: '          largeBytes -= held\n',
+    replacement: '',
+    tests: STRESS,
+    only: 'no more memory',
+  },
+  {
+    name: 'webhook: parses bodies of any number of parts',
+    file: 'webhook/parse-body.ts',
+    text: 'if (parts <= MAX_PARTS) return',
+    replacement: 'if (parts > 0) return',
+    tests: PARSE,
+  },
+  {
+    name: 'webhook: keeps connections open while it drains',
+    file: 'webhook/request-handler.ts',
+    text: "    if (isDraining()) response.setHeader('connection', 'close')\n    send",
+    replacement: '    send',
+    tests: ['test/webhook/main.test.ts'],
+    only: 'serves on after SIGTERM',
+  },
+  {
+    name: 'webhook: ends at once when it is told to stop',
+    file: 'webhook/webhook.ts',
+    text: '      await wait(config.shutdownGraceMs)\n',
+    replacement: '      await wait(0)\n',
+    tests: STRESS,
+    only: 'no review fails',
+  },
+  {
+    name: 'webhook: waits at its end for clients that hold their requests open',
+    file: 'webhook/server.ts',
+    text: 'const timer = setTimeout(() => server.closeAllConnections(), limits.closeMs)',
+    replacement: 'const timer = setTimeout(() => undefined, limits.closeMs)',
+    tests: STRESS,
+    only: 'holds up no end',
+  },
+  {
+    name: "webhook: takes no notice of a review's own deadline",
+    file: 'webhook/request-handler.ts',
+    text: ' || ms > timeoutMs',
+    replacement: '',
+    tests: SERVER,
+    only: 'as late',
+  },
+  {
+    name: 'webhook: counts no verdicts',
+    file: 'webhook/told-review.ts',
+    text: "  dependencies.observer?.reviewed(endpoint.path, result, error?.code ?? '')\n",
+    replacement: '',
+    tests: METRICS,
+  },
+]

@@ -1,0 +1,205 @@
+import { describe, expect, test } from 'vitest'
+import { createLogger } from '../../common/log.ts'
+import { type ServerLimits, startAdmissionServer } from '../../webhook/server.ts'
+import { createCertificateAuthority } from '../support/certificates.ts'
+import { poll } from '../support/poll.ts'
+import { openTcp, openTls, postHead, untilClosed } from './raw-client.ts'
+import { NAMES } from './serving-certificate.ts'
+
+const MIB = 1024 * 1024
+const authority = await createCertificateAuthority()
+const pair = await authority.issue({ names: NAMES })
+const log = createLogger({ name: 'test', level: 'silent' })
+
+/** A server that echoes what it parsed. */
+async function started(limits: Partial<ServerLimits> = {}) {
+  const events: string[] = []
+  const late: boolean[] = []
+  const server = await startAdmissionServer({
+    listen: { host: '127.0.0.1', port: 0 },
+    certificate: { ...pair, expires: new Date(), fingerprint: '' },
+    reviewers: { '/mutate': (document) => ({ status: 200, body: { document } }) },
+    observer: {
+      answered: (path, _seconds, isLate) => {
+        events.push(`answered ${path}`)
+        late.push(isLate)
+      },
+      refused: (status) => events.push(`refused ${status}`),
+      dropped: () => events.push('dropped'),
+    },
+    log,
+    limits,
+  })
+  return {
+    server,
+    events,
+    late,
+    target: { port: server.port, ca: authority.cert },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
+/** Sends text on a connection of its own, and gives status, headers and body of the answer. */
+async function exchange(target: Awaited<ReturnType<typeof started>>['target'], text: string) {
+  const socket = await openTls(target)
+  const answer = untilClosed(socket)
+  socket.write(text)
+  const [head = '', body = ''] = (await answer).split('\r\n\r\n')
+  return { status: Number(head.split(' ')[1]), head: head.toLowerCase(), body }
+}
+
+const post = (headers: string[], body = '{}', path = '/mutate') =>
+  postHead(path, 'connection: close', ...headers, `content-length: ${body.length}`) + body
+
+describe('startAdmissionServer', () => {
+  test('answers a review', async () => {
+    await using subject = await started()
+    const { status, head, body } = await exchange(subject.target, post([], '{"a":1}'))
+    expect([status, JSON.parse(body)]).toStrictEqual([200, { document: { a: 1 } }])
+    expect(head).toContain('content-type: application/json')
+    expect(subject.events).toStrictEqual(['answered /mutate'])
+  })
+
+  test.each<[string, string, number, string]>([
+    ['another path', post([], '{}', '/other'), 404, 'No such path: POST /other'],
+    ['a key of every object', post([], '{}', '/__proto__'), 404, 'No such path: POST /__proto__'],
+    [
+      'another method',
+      'GET /mutate HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+      405,
+      'Cannot GET /mutate: expected POST',
+    ],
+    [
+      'another content type',
+      'POST /mutate HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: text/yaml\r\ncontent-length: 2\r\n\r\n{}',
+      415,
+      'The content type is "text/yaml"; expected "application/json"',
+    ],
+    [
+      'no content type',
+      'POST /mutate HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}',
+      415,
+      'The content type is ""; expected "application/json"',
+    ],
+    [
+      'a compressed body',
+      post(['content-encoding: gzip']),
+      415,
+      'The body is encoded; expected no "Content-Encoding"',
+    ],
+    ['malformed JSON', post([], '{"a":'), 400, 'The body is not valid JSON'],
+    [
+      'the attack: a body that says it is larger than 8 MiB, before a byte of it is sent',
+      postHead('/mutate', `content-length: ${8 * MIB + 1}`),
+      413,
+      'The body is too large; expected at most 8388608 bytes',
+    ],
+  ])('refuses %s', async (_name, text, status, message) => {
+    await using subject = await started()
+    const answer = await exchange(subject.target, text)
+    expect(answer.status).toBe(status)
+    expect(JSON.parse(answer.body).message).toContain(message)
+    expect(subject.events).toContain(`refused ${status}`)
+    if (status === 405) expect(answer.head).toContain('allow: post')
+  })
+
+  test('the attack: a body without end is cut when it passes 8 MiB', async () => {
+    await using subject = await started()
+    const socket = await openTls(subject.target)
+    const answer = untilClosed(socket)
+    socket.write(postHead('/mutate', 'transfer-encoding: chunked'))
+    const chunk = `100000\r\n${' '.repeat(MIB)}\r\n`
+    const send = () => {
+      if (socket.writable) socket.write(chunk, send)
+    }
+    send()
+    expect(await answer).toMatch(/^HTTP\/1\.1 413 /)
+    expect(subject.events).toContain('refused 413')
+  })
+
+  test('refuses a body that is no UTF-8', async () => {
+    await using subject = await started()
+    const socket = await openTls(subject.target)
+    const answer = untilClosed(socket)
+    socket.write(postHead('/mutate', 'connection: close', 'content-length: 3'))
+    socket.write(Buffer.from([0x22, 0x80, 0x22]))
+    expect(await answer).toContain('{"message":"The body is not valid UTF-8"}')
+  })
+
+  test('accepts a content type with parameters, in any case', async () => {
+    await using subject = await started()
+    const text = post([]).replace('application/json', 'Application/JSON; charset=utf-8')
+    expect(await exchange(subject.target, text)).toMatchObject({ status: 200 })
+  })
+
+  test.each<[string, string, RegExp]>([
+    ['what is no HTTP', 'hello\r\n\r\n', /^HTTP\/1\.1 400 /],
+    ['a head without end', `GET / HTTP/1.1\r\na: ${'x'.repeat(64 * 1024)}`, /^HTTP\/1\.1 431 /],
+    [
+      'two lengths of one body (request smuggling)',
+      postHead('/mutate', 'content-length: 2', 'transfer-encoding: chunked'),
+      /^HTTP\/1\.1 400 /,
+    ],
+  ])('closes a connection with %s', async (_name, text, expected) => {
+    await using subject = await started()
+    const socket = await openTls(subject.target)
+    const answer = untilClosed(socket)
+    socket.write(text)
+    expect(await answer).toMatch(expected)
+  })
+
+  test('offers HTTP/1.1 alone, as the API server asks for', async () => {
+    await using subject = await started()
+    const socket = await openTls(subject.target, ['h2', 'http/1.1'])
+    expect(socket.alpnProtocol).toBe('http/1.1')
+    socket.destroy()
+  })
+
+  test.each<[string, string | undefined]>([
+    ['never begins its handshake', undefined],
+    ['never sends a request', ''],
+    ['never ends its head', 'POST /mutate HT'],
+    ['never ends its body', postHead('/mutate', 'content-length: 100')],
+  ])('the attack: a client that %s is cut off', async (_name, text) => {
+    await using subject = await started({ headMs: 200, requestMs: 400 })
+    const socket = await (text === undefined ? openTcp(subject.target) : openTls(subject.target))
+    if (text !== undefined && text !== '') socket.write(text)
+    await untilClosed(socket)
+    await poll(async () => (await subject.server.connections()) === 0, {
+      deadlineMs: 20_000,
+      what: 'the end of the connection',
+    })
+  })
+
+  test('the attack: clients that take all connections lose the idle ones to the next client', async () => {
+    await using subject = await started({ maxConnections: 8 })
+    const idle = await Promise.all(Array.from({ length: 6 }, () => openTls(subject.target)))
+    const answered = idle.map((socket) => new Promise((resolve) => socket.once('data', resolve)))
+    for (const socket of idle) socket.write(post([]).replace('connection: close\r\n', ''))
+    await Promise.all(answered)
+    const closed = Promise.all(idle.map(untilClosed))
+    expect(await exchange(subject.target, post([]))).toMatchObject({ status: 200 })
+    await closed
+    expect(subject.events).not.toContain('dropped')
+  })
+
+  test('closes connections beyond the limit at once', async () => {
+    await using subject = await started({ maxConnections: 2 })
+    const sockets = [await openTls(subject.target), await openTls(subject.target)]
+    await untilClosed(await openTcp(subject.target))
+    expect(subject.events).toContain('dropped')
+    for (const socket of sockets) socket.destroy()
+  })
+
+  test('counts a review as late by its own deadline, and one whose client is gone', async () => {
+    await using subject = await started()
+    await exchange(subject.target, post([], '{}', '/mutate?timeout=30s'))
+    await exchange(subject.target, post([], '{}', '/mutate?timeout=0.000001ms'))
+    expect(subject.late).toStrictEqual([false, true])
+    const socket = await openTls(subject.target)
+    socket.write(postHead('/mutate?timeout=30s', 'content-length: 100'))
+    socket.end()
+    await poll(() => subject.late.length === 3, { deadlineMs: 20_000, what: 'the third' })
+    expect(subject.late).toStrictEqual([false, true, true])
+  })
+})
