@@ -645,9 +645,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'writes no lease',
     file: 'driver/volume/publisher.ts',
-    text: 'const { store, puller, viewMaker, mounter, layers, watch, policy, log, kubeletDirectory } =\n    options',
-    replacement:
-      'const { puller, viewMaker, mounter, layers, watch, policy, log, kubeletDirectory } = options\n  const store = { ...options.store, leases: { ...options.store.leases, put: async () => {} } }',
+    text: 'createLeaseWriter(store.leases, {',
+    replacement: 'createLeaseWriter({ put: async () => {} }, {',
     tests: PUBLISH,
     only: 'statistics',
   },
