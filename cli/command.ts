@@ -33,18 +33,20 @@ export function createCommand<const F extends FlagTable>(command: {
   readonly summary: string
   /** The first line of the help text, e.g. `oras-csi preview -f FILE [--diff]`. */
   readonly usage: string
+  /** Stands below the flags in the help text: examples, and what else they do not say. */
+  readonly about?: string
   readonly flags: F
   /** How many arguments without a dash are wanted, `some` for one or more; default 0. */
   readonly positionals?: number | 'some'
   readonly run: (values: FlagValues<F>, positionals: readonly string[], io: Io) => Promise<number>
 }): Command {
-  const { summary, usage, flags, positionals = 0 } = command
+  const { summary, usage, about, flags, positionals = 0 } = command
   return {
     summary,
     async run(args, io) {
       const parsed = parseFlags({ usage, flags, positionals, argv: args, env: io.env })
       if (!parsed.help) return command.run(parsed.values, parsed.positionals, io)
-      io.stdout(parsed.text)
+      io.stdout(about === undefined ? parsed.text : `${parsed.text}\n${about}\n`)
       return 0
     },
   }

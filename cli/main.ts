@@ -9,7 +9,10 @@ import type { Command, Io } from './command.ts'
 /** Loaded when asked for: `preview` does not wait for what only `pull` needs. */
 const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ['cache', async () => (await import('./cache.ts')).cache],
+  ['check', async () => (await import('./check.ts')).check],
   ['inspect', async () => (await import('./inspect.ts')).inspect],
+  ['krm', async () => (await import('./krm.ts')).krm],
+  ['lint', async () => (await import('./lint.ts')).lint],
   ['policy', async () => (await import('./policy.ts')).policy],
   ['preview', async () => (await import('./preview.ts')).preview],
   ['pull', async () => (await import('./pull.ts')).pull],

@@ -1,18 +1,24 @@
-import { readFile } from 'node:fs/promises'
-import { LineCounter, parseAllDocuments, stringify, type Tags } from 'yaml'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CodedError, isSystemError } from '../common/errors.ts'
-import { isJsonObject, type JsonObject } from '../webhook/json.ts'
+import type { JsonObject } from '../webhook/json.ts'
+import { parseManifest, refuseFaults } from './manifest.ts'
 
-/** A file of Kubernetes objects. */
+/** A text, and what messages call it. */
+export interface ManifestText {
+  /** The path as it was given, or beneath the directory that was; `stdin` for standard input. */
+  readonly name: string
+  readonly text: string
+}
+
+/** Objects of a file. */
 export interface ManifestFile {
-  /** For messages: the path as it was given, or `stdin`. */
   readonly name: string
   readonly objects: readonly JsonObject[]
 }
 
 /**
- * Reads YAML or JSON documents as kubectl does (YAML 1.1: `defaultMode: 0644` is octal, `yes` is true); empty ones
- * are left out.
+ * Reads YAML or JSON documents as kubectl does; empty ones are left out.
  *
  * @param path `-` for standard input
  * @throws NOT_FOUND, INVALID with the file's name and the line
@@ -21,52 +27,53 @@ export async function readManifestFile(
   path: string,
   readStdin: () => Promise<string>,
 ): Promise<ManifestFile> {
-  if (path === '-') return { name: 'stdin', objects: parseObjects('stdin', await readStdin()) }
-  return { name: path, objects: parseObjects(path, await readText(path)) }
+  const { name, text } =
+    path === '-' ? { name: 'stdin', text: await readStdin() } : await readOne(path)
+  const manifest = parseManifest(name, text)
+  refuseFaults(manifest)
+  const objects = manifest.documents.map(({ object }) => object)
+  return { name, objects: objects.filter((object) => object !== undefined) }
 }
 
-/** Writes an object so that readers of YAML 1.1 and of 1.2 see the same in it. */
-export function formatManifest(object: JsonObject): string {
-  return stringify(object, { lineWidth: 0, compat: 'yaml-1.1', aliasDuplicateObjects: false })
+/**
+ * Reads the texts that a path stands for: a file, `-` for standard input, or a directory: every `*.yaml`, `*.yml` and `*.json` beneath it, by
+ * name, without what begins with a dot. In a directory, files that do not speak of `about` are left out: what else lies there may be no manifest.
+ *
+ * @throws NOT_FOUND, INVALID naming the path
+ */
+export async function readManifestTexts(
+  path: string,
+  { readStdin, about }: { readonly readStdin: () => Promise<string>; readonly about: string },
+): Promise<readonly ManifestText[]> {
+  if (path === '-') return [{ name: 'stdin', text: await readStdin() }]
+  if (!(await isDirectory(path))) return [await readOne(path)]
+  const entries = await readdir(path, { withFileTypes: true, recursive: true })
+  const names = entries
+    .filter((entry) => !entry.isDirectory() && /\.(?:ya?ml|json)$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((name) => !/(?:^|\/)\.[^/]/.test(name.slice(path.length)))
+  const texts: ManifestText[] = []
+  for (const name of names.sort()) texts.push(await readOne(name))
+  return texts.filter(({ text }) => text.includes(about))
 }
 
-async function readText(path: string): Promise<string> {
+async function isDirectory(path: string): Promise<boolean> {
+  const found = await stat(path).catch((cause: unknown) => {
+    throw unreadable(path, cause)
+  })
+  return found.isDirectory()
+}
+
+async function readOne(path: string): Promise<ManifestText> {
   try {
-    return await readFile(path, 'utf8')
+    return { name: path, text: await readFile(path, 'utf8') }
   } catch (cause) {
-    const code = isSystemError(cause, 'ENOENT') ? 'NOT_FOUND' : 'INVALID'
-    const why = isSystemError(cause) ? cause.code : 'unreadable'
-    throw new CodedError(code, `Cannot read "${path}": ${why}`, { cause })
+    throw unreadable(path, cause)
   }
 }
 
-function parseObjects(name: string, text: string): readonly JsonObject[] {
-  const lineCounter = new LineCounter()
-  const documents = parseAllDocuments(text, {
-    version: '1.1',
-    merge: true,
-    customTags: withoutTimes,
-    prettyErrors: false,
-    lineCounter,
-  })
-  return [...documents].flatMap((document) => {
-    const [error] = document.errors
-    if (error !== undefined) {
-      const { line, col } = lineCounter.linePos(error.pos[0])
-      throw new CodedError('INVALID', `${name}:${line}:${col}: ${error.message}`)
-    }
-    const value: unknown = document.toJS()
-    if (value === null) return []
-    if (isJsonObject(value)) return [value]
-    throw new CodedError('INVALID', `${name}: found a document that is not an object`)
-  })
-}
-
-/** To kubectl a date or "12:30" is text. */
-function withoutTimes(tags: Tags): Tags {
-  return tags.filter(
-    (tag) =>
-      typeof tag === 'string' ||
-      (tag.tag !== 'tag:yaml.org,2002:timestamp' && tag.format !== 'TIME'),
-  )
+function unreadable(path: string, cause: unknown): CodedError {
+  const code = isSystemError(cause, 'ENOENT') ? 'NOT_FOUND' : 'INVALID'
+  const why = isSystemError(cause) ? cause.code : 'unreadable'
+  return new CodedError(code, `Cannot read "${path}": ${why}`, { cause })
 }

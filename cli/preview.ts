@@ -1,83 +1,103 @@
 import { ANNOTATION_PREFIX } from '../common/composition/composition.ts'
-import { CodedError, isCodedError } from '../common/errors.ts'
 import { bool, text } from '../common/flags.ts'
-import { type JsonObject, objectAt } from '../webhook/json.ts'
-import { mutate } from '../webhook/mutate.ts'
 import { createCommand, type Io } from './command.ts'
-import { formatManifest, readManifestFile } from './manifest-file.ts'
+import { composedText } from './composed-text.ts'
+import { findingText } from './finding-text.ts'
+import { parseManifest, refuseFaults } from './manifest.ts'
+import { type ManifestText, readManifestTexts } from './manifest-file.ts'
+import { reviewManifest } from './manifest-review.ts'
 import { unifiedDiff } from './unified-diff.ts'
-import { readWorkload, type Workload } from './workload.ts'
+import { WORKLOAD_NAMES } from './workload.ts'
 
 const FLAGS = {
-  file: { value: 'FILE', short: 'f', doc: 'YAML or JSON; "-" reads standard input', parse: text },
-  diff: { doc: 'show what changes, as a unified diff', parse: bool },
+  file: {
+    ...{ value: 'FILE', short: 'f' },
+    doc: 'YAML or JSON; a directory: those of its files that ask for artifacts; "-" reads standard input',
+    parse: text,
+  },
+  diff: { doc: 'show what changes, as a unified diff that patch(1) takes', parse: bool },
 } as const
 
+const ABOUT = `Everything else stays as it is, so that it can stand in a pipe, in place of the webhook:
+helm template . | oras-csi preview -f - | kubectl apply -f -
+
+Exit code 1 when something would be denied: documents with it are left out, and the others shown all the same.`
+
 /**
- * Shows pods and workloads as the webhook would make them, by the webhook's own code. It does not ask a cluster, so
- * it sees neither the imagePullSecrets of a service account nor what other webhooks add.
+ * Shows manifests as they would be with the webhook: pods and pod templates composed by its own code, everything else to the letter, so that it
+ * stands in a pipe: `helm template . | oras-csi preview -f - | kubectl apply -f -`. It asks no cluster, so it sees neither the imagePullSecrets
+ * of a service account nor what other webhooks add.
  *
- * Exit code 1 when something would be denied; what would not is shown all the same.
+ * Exit code 1 when something would be denied; the documents that hold it are left out, and the others shown all the same.
  */
 export const preview = createCommand({
-  summary: 'show a pod or workload as the webhook would make it',
-  usage: 'oras-csi preview -f FILE [--diff]',
+  summary: 'show pods and workloads as the webhook would make them',
+  usage: 'oras-csi preview -f FILE|DIRECTORY|- [--diff]',
+  about: ABOUT,
   flags: FLAGS,
   async run({ file, diff }, _, io) {
-    const { name, objects } = await readManifestFile(file, io.readStdin)
-    if (!objects.some((object) => readWorkload(object) !== undefined)) {
-      throw new CodedError(
-        'INVALID',
-        `${name}: found no pod and no workload; expected a Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob`,
+    const { readStdin } = io
+    const texts = await readManifestTexts(file, { readStdin, about: ANNOTATION_PREFIX })
+    const files = texts.map(reviewText)
+    for (const { findings } of files) io.stderr(findings)
+    const workloads = files.reduce((sum, one) => sum + one.workloads, 0)
+    if (workloads === 0) {
+      const [last, ...others] = WORKLOAD_NAMES.toReversed()
+      const kinds = `${others.toReversed().join(', ')} or ${last}`
+      io.stderr(
+        `${file === '-' ? 'stdin' : file}: found no pod and no workload; expected a ${kinds}\n`,
       )
     }
-    const shown = objects.map((object) => showObject(object, { file: name, diff, io }))
-    const parts = shown.filter((part) => part !== undefined && part !== '')
-    io.stdout(parts.join(diff ? '' : '---\n'))
-    return shown.includes(undefined) ? 1 : 0
+    const shown = files.map((one) => (diff ? diffOf(one, io) : one.composed))
+    io.stdout(diff ? shown.join('') : joined(shown))
+    return files.some(({ denied }) => denied) ? 1 : 0
   },
 })
 
-interface Options {
-  readonly file: string
-  readonly diff: boolean
-  readonly io: Io
+interface ReviewedText extends ManifestText {
+  /** The whole text, without what is denied. */
+  readonly composed: string
+  /** The whole text; what is denied is as it was. */
+  readonly after: string
+  readonly findings: string
+  readonly workloads: number
+  readonly denied: boolean
 }
 
-/** @returns undefined when it would be denied */
-function showObject(object: JsonObject, options: Options): string | undefined {
-  const workload = readWorkload(object)
-  const composed = workload === undefined ? object : composeWorkload(workload, object, options)
-  if (composed === undefined || !options.diff) return composed && formatManifest(composed)
-  return unifiedDiff(formatManifest(object), formatManifest(composed), {
-    name: workload?.name ?? '',
-    colour: options.io.isTerminal && !options.io.env['NO_COLOR'],
-  })
-}
-
-function composeWorkload(
-  workload: Workload,
-  object: JsonObject,
-  { file, io }: Options,
-): JsonObject | undefined {
-  const about = `${file}: ${workload.name}`
-  try {
-    const { pod, warnings } = mutate(workload.template)
-    for (const warning of [...misplaced(workload, object), ...warnings]) {
-      io.stderr(`${about}: warning: ${warning}\n`)
-    }
-    return workload.with(pod)
-  } catch (error) {
-    if (!isCodedError(error, 'INVALID', 'CONFLICT')) throw error
-    io.stderr(`${about}: denied: ${error.message}\n`)
-    return undefined
+function reviewText({ name, text: before }: ManifestText): ReviewedText {
+  const manifest = parseManifest(name, before)
+  refuseFaults(manifest)
+  const reviewed = reviewManifest(manifest, {})
+  const texts = reviewed.map((one) => ({
+    denied: one.findings.some(({ severity }) => severity === 'error'),
+    text:
+      one.review === undefined
+        ? one.document.text
+        : composedText(one.document, one.review.composed),
+    before: one.document.text,
+  }))
+  return {
+    ...{ name, text: before },
+    composed: texts.map((one) => (one.denied ? '' : one.text)).join(''),
+    after: texts.map((one) => (one.denied ? one.before : one.text)).join(''),
+    findings: reviewed.flatMap(({ findings }) => findings.map(findingText)).join(''),
+    workloads: reviewed.reduce((sum, { review }) => sum + (review?.workloads ?? 0), 0),
+    denied: texts.some(({ denied }) => denied),
   }
 }
 
-function misplaced(workload: Workload, object: JsonObject): readonly string[] {
-  if (workload.template === object) return []
-  const annotations = objectAt(objectAt(object, 'metadata'), 'annotations') ?? {}
-  return Object.keys(annotations)
-    .filter((key) => key.startsWith(ANNOTATION_PREFIX))
-    .map((key) => `${key} has no effect here: move it to the metadata of the pod template`)
+function diffOf({ name, text: before, after }: ReviewedText, io: Io): string {
+  const colour = io.isTerminal && !io.env['NO_COLOR']
+  return unifiedDiff(before, after, { name, colour })
+}
+
+/** One stream of the documents of several files. */
+function joined(texts: readonly string[]): string {
+  return texts
+    .filter((one) => one !== '')
+    .map((one, index) => {
+      const marker = index === 0 || /^(?:%|---(?:\s|$))/.test(one) ? '' : '---\n'
+      return `${marker}${one}${one.endsWith('\n') ? '' : '\n'}`
+    })
+    .join('')
 }

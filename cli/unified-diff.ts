@@ -8,7 +8,7 @@ const RESET = '\u001b[0m'
 /**
  * Writes the difference of two texts as a unified diff; empty when there is none.
  *
- * @param options.name what is compared, for the two header lines
+ * @param options.name the file, for the two header lines, in which patch(1) finds it before a tab
  */
 export function unifiedDiff(
   before: string,
@@ -17,9 +17,9 @@ export function unifiedDiff(
 ): string {
   if (before === after) return ''
   const { name, colour } = options
-  const patch = createTwoFilesPatch(`${name} (written)`, `${name} (composed)`, before, after)
-  // The first line is a ruler that neither diff nor git prints.
-  const lines = patch.split('\n').slice(1)
+  const patch = createTwoFilesPatch(name, name, before, after, 'written', 'composed')
+  // Before the headers there is a ruler that neither diff nor git prints.
+  const lines = patch.slice(patch.indexOf('--- ')).split('\n')
   return colour ? lines.map(coloured).join('\n') : lines.join('\n')
 }
 

@@ -1,20 +1,24 @@
 import { type JsonObject, objectAt, textAt } from '../webhook/json.ts'
+import { objectAlong, WORKLOAD_KINDS, type WorkloadKind } from '../webhook/workload-template.ts'
 
-/** Where the pod template of a workload stands; a pod is its own. */
-const TEMPLATE_PATHS: ReadonlyMap<string, readonly string[]> = new Map([
-  ['v1 Pod', []],
-  ['apps/v1 Deployment', ['spec', 'template']],
-  ['apps/v1 StatefulSet', ['spec', 'template']],
-  ['apps/v1 DaemonSet', ['spec', 'template']],
-  ['apps/v1 ReplicaSet', ['spec', 'template']],
-  ['batch/v1 Job', ['spec', 'template']],
-  ['batch/v1 CronJob', ['spec', 'jobTemplate', 'spec', 'template']],
+/** By apiVersion and kind: what the webhooks look at, and what else holds a pod template, of which pods come. */
+const KINDS: ReadonlyMap<string, WorkloadKind> = new Map([
+  ['v1 Pod', { name: 'Pod', template: [] }],
+  ...WORKLOAD_KINDS,
+  ['v1 ReplicationController', { name: 'ReplicationController', template: ['spec', 'template'] }],
+  ['v1 PodTemplate', { name: 'PodTemplate', template: ['template'] }],
 ])
+
+/** The names of the kinds, for messages. */
+export const WORKLOAD_NAMES: readonly string[] = [...KINDS.values()].map(({ name }) => name)
 
 /** A pod, or an object that makes pods. */
 export interface Workload {
   /** e.g. `Deployment/web` */
   readonly name: string
+  readonly kind: WorkloadKind
+  /** Absent: whatever namespace it is applied to. */
+  readonly namespace?: string
   /** The pod itself, or the pod template. */
   readonly template: JsonObject
   /** The workload with another template in the same place. */
@@ -23,16 +27,18 @@ export interface Workload {
 
 /** Reads an object as a workload; undefined for any other kind, and for one without a template. */
 export function readWorkload(object: JsonObject): Workload | undefined {
-  const kind = textAt(object, 'kind') ?? ''
-  const path = TEMPLATE_PATHS.get(`${textAt(object, 'apiVersion') ?? ''} ${kind}`)
-  if (path === undefined) return undefined
-  const template = path.reduce<JsonObject | undefined>(objectAt, object)
+  const kind = KINDS.get(`${textAt(object, 'apiVersion') ?? ''} ${textAt(object, 'kind') ?? ''}`)
+  if (kind === undefined) return undefined
+  const template = objectAlong(object, kind.template)
   if (template === undefined) return undefined
   const metadata = objectAt(object, 'metadata')
+  const namespace = textAt(metadata, 'namespace')
   return {
-    name: `${kind}/${textAt(metadata, 'name') ?? textAt(metadata, 'generateName') ?? '?'}`,
+    name: `${kind.name}/${textAt(metadata, 'name') ?? textAt(metadata, 'generateName') ?? '?'}`,
+    kind,
+    ...(namespace !== undefined && { namespace }),
     template,
-    with: (replacement) => replaceAt(object, path, replacement),
+    with: (replacement) => replaceAt(object, kind.template, replacement),
   }
 }
 

@@ -30,7 +30,7 @@ const FLAGS = {
   },
   'shutdown-grace': {
     value: 'DURATION',
-    doc: 'how long reviews are still served after SIGTERM',
+    doc: 'how long reviews are still served after SIGTERM, not ready, until all clients have heard of that',
     default: '15s',
     parse: durationMs,
   },

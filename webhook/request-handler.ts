@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Logger } from '../common/log.ts'
 import { parseBody } from './parse-body.ts'
 import { Refusal } from './refusal.ts'
-import { createBodyReader, ORDINARY_BODY_BYTES } from './request-body.ts'
+import { createBodyReader, MAX_BODY_BYTES, ORDINARY_BODY_BYTES } from './request-body.ts'
 import { pathOf, refuseUnlessReview, timeoutMsOf } from './request-head.ts'
 import type { Answer } from './review-answer.ts'
 import type { ServerObserver } from './webhook-metrics.ts'
@@ -30,6 +30,14 @@ export function createRequestHandler(options: {
     turns = turns.then(() => nextTurn())
     return turns
   }
+  const toldMs = new Map<number, number>()
+  // Strangers must not fill the log: one line now and then for each status; the metric counts all.
+  const tellRefusal = (status: number, reason: string) => {
+    const now = performance.now()
+    if (now < (toldMs.get(status) ?? 0)) return
+    toldMs.set(status, now + REFUSAL_PAUSE_MS)
+    log.warn({ status, reason }, 'request refused')
+  }
   const review = async (request: IncomingMessage, response: ServerResponse) => {
     const reviewer = refuseUnlessReview(request, reviewers)
     using body = await bodies.read(request)
@@ -49,7 +57,7 @@ export function createRequestHandler(options: {
       if (error instanceof Refusal) {
         const { status, message } = error
         observer.refused(status)
-        log.warn({ status, reason: message }, 'request refused')
+        tellRefusal(status, message)
         if (isDraining() || !request.complete) response.setHeader('connection', 'close')
         refuse(request, response, error)
         return
@@ -90,9 +98,11 @@ function headersOf(text: string) {
   }
 }
 
-// Enough for what is on its way when a client hears of it.
-const LINGER_MS = 1_000
-const LINGER_BYTES = 1024 * 1024
+const REFUSAL_PAUSE_MS = 10_000
+
+// Enough for what is on its way when a client hears of it, and for the rest of a body that might have been read.
+const LINGER_MS = 2_000
+const LINGER_BYTES = MAX_BODY_BYTES
 
 /** Answers before the body is read, and goes on reading for a moment: closing with bytes unread would reset the connection, and lose the answer. */
 function refuse(

@@ -73,7 +73,10 @@ export function openApiClient(options: {
     agents.add(agent)
     access = { files, agent }
     // What is under way there ends first.
-    void before?.close().finally(() => agents.delete(before))
+    void before
+      ?.close()
+      .catch(() => undefined)
+      .finally(() => agents.delete(before))
     return access
   }
 

@@ -114,7 +114,9 @@ export function startEventRecorder(options: {
   }
 
   const start = () => {
-    writing ??= writeAll().finally(() => {
+    // A fault in here must not end the process.
+    const safely = () => writeAll().catch((error) => log.error({ error }, 'events have failed'))
+    writing ??= safely().finally(() => {
       writing = undefined
       // What was noted after the last look.
       if (waiting.size > 0 && !stopping.signal.aborted) start()

@@ -92,6 +92,7 @@ export function createPullReporter(options: {
               call.onPull?.(progress)
               const wait = waits.get(key) ?? { startedMs: now(), toldMs: undefined }
               waits.set(key, wait)
+              clearTimeout(timer.current)
               timer = tellProgress(wait, progress, (text) =>
                 recorder.record({
                   ...{ pod, type: 'Normal', reason: 'PullingArtifact', subject: name },

@@ -3,6 +3,7 @@ import type { LeasePod } from '../store/leases.ts'
 import type { AdminPolicy } from '../volume/admin-policy.ts'
 import type { VolumePolicy } from '../volume/publisher.ts'
 import type { EventRecorder } from './event-recorder.ts'
+import { cutMessage } from './pod-event.ts'
 
 /**
  * A policy whose denials the pod is told of under a reason of their own. The kubelet says them too, as one FailedMount among others; this one can be
@@ -44,6 +45,7 @@ export function reportVolumePolicy(policy: VolumePolicy, recorder: EventRecorder
 
 function tell(recorder: EventRecorder, pod: LeasePod, error: unknown): void {
   if (!isCodedError(error, 'DENIED')) return
-  const { message } = error
+  // Kept for a while to tell whether it is the same again.
+  const message = cutMessage(error.message)
   recorder.record({ pod, type: 'Warning', reason: 'DeniedArtifact', subject: message, message })
 }

@@ -1,28 +1,15 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { applyPatch } from 'diff'
 import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { preview } from '../../cli/preview.ts'
 import { startProcess } from '../support/process.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
-
-interface Setting {
-  readonly env?: Record<string, string>
-  readonly isTerminal?: boolean
-}
+import { type RunSetting, runCommand } from './command-run.ts'
 
 /** Runs `oras-csi preview -f - ...` on `input`. */
-async function previewed(input: string, args: readonly string[] = [], setting: Setting = {}) {
-  const out: string[] = []
-  const err: string[] = []
-  const code = await preview.run(['-f', '-', ...args], {
-    env: setting.env ?? {},
-    isTerminal: setting.isTerminal ?? false,
-    stderrIsTerminal: false,
-    interrupted: new AbortController().signal,
-    readStdin: async () => input,
-    stdout: (text) => out.push(text),
-    stderr: (text) => err.push(text),
-  })
-  return { code, out: out.join(''), err: err.join('') }
+function previewed(input: string, args: readonly string[] = [], setting: RunSetting = {}) {
+  return runCommand(preview, ['-f', '-', ...args], { input, ...setting })
 }
 
 const POD = `# a pod
@@ -37,7 +24,8 @@ spec:
     - name: java
       image: eclipse-temurin:21-jre
 `
-const COMPOSED_POD = `apiVersion: v1
+const COMPOSED_POD = `# a pod
+apiVersion: v1
 kind: Pod
 metadata:
   name: web
@@ -62,9 +50,11 @@ spec:
 `
 const DENIED_POD = POD.replace('ghcr.io/acme/app:v1', 'app').replace('web', 'bad')
 const DENIAL =
-  'stdin: Pod/bad: denied: Invalid oras.land/artifacts["/app"] (line 1, column 7): invalid reference "app": no registry, and neither tag nor digest; expected registry/repository:tag, e.g. "docker.io/library/app:latest"\n'
+  'stdin:7:33: error: Pod/bad: Invalid oras.land/artifacts["/app"]: invalid reference "app": no registry, and neither tag nor digest; expected registry/repository:tag, e.g. "docker.io/library/app:latest"\n'
 
 const template = `metadata: {annotations: {oras.land/artifacts: "/app: ghcr.io/acme/app:v1"}}, spec: {containers: [{name: java}]}`
+
+const composedTemplate = `metadata: {annotations: {oras.land/artifacts: "/app: ghcr.io/acme/app:v1", oras.land/status: '{"volumes":[{"name":"oras-app","reference":"ghcr.io/acme/app:v1","mounts":[{"container":"java","mountPath":"/app"}]}]}'}}, spec: {containers: [{name: java, volumeMounts: [{name: oras-app, mountPath: /app, readOnly: true}]}], volumes: [{name: oras-app, csi: {driver: csi.oras.land, readOnly: true, volumeAttributes: {oras.artifact.reference: ghcr.io/acme/app:v1}}}]}`
 
 describe('oras-csi preview', () => {
   test('shows a pod as the webhook would make it', async () => {
@@ -82,22 +72,39 @@ describe('oras-csi preview', () => {
     ['DaemonSet', 'apps/v1', `{template: {${template}}}`],
     ['ReplicaSet', 'apps/v1', `{template: {${template}}}`],
     ['Job', 'batch/v1', `{template: {${template}}}`],
+    ['ReplicationController', 'v1', `{template: {${template}}}`],
     ['CronJob', 'batch/v1', `{jobTemplate: {spec: {template: {${template}}}}}`],
   ])('composes the template of a %s', async (kind, apiVersion, spec) => {
-    const input = `{apiVersion: ${apiVersion}, kind: ${kind}, metadata: {name: x}, spec: ${spec}}`
-    const { code, out, err } = await previewed(input, ['--diff'])
-    expect({ code, err }).toStrictEqual({ code: 0, err: '' })
-    expect(out).toMatch(new RegExp(`^--- ${kind}/x \\(written\\)$`, 'm'))
-    expect(out).toMatch(/^\+ +driver: csi\.oras\.land$/m)
-    expect(out).toMatch(/^\+ +mountPath: \/app$/m)
+    const input = `{apiVersion: ${apiVersion}, kind: ${kind}, metadata: {name: x}, spec: ${spec}}\n`
+    expect(await previewed(input)).toStrictEqual({
+      ...{ code: 0, err: '' },
+      out: input.replace(template, composedTemplate),
+    })
+  })
+
+  test('composes a PodTemplate, and the items of lists', async () => {
+    const one = (inner: string) =>
+      `{apiVersion: v1, kind: PodTemplate, metadata: {name: x}, template: {${inner}}}`
+    const list = (inner: string) => `apiVersion: v1
+kind: List
+items:
+- ${one(inner)} # first
+- apiVersion: v1
+  kind: List
+  items: [{kind: Other}, ${one(inner)}]
+`
+    expect(await previewed(list(template))).toStrictEqual({
+      ...{ code: 0, err: '' },
+      out: list(composedTemplate),
+    })
   })
 
   test('shows a unified diff', async () => {
     const { code, out, err } = await previewed(POD, ['--diff'])
     expect({ code, err }).toStrictEqual({ code: 0, err: '' })
-    expect(out).toBe(`--- Pod/web (written)
-+++ Pod/web (composed)
-@@ -3,8 +3,20 @@
+    expect(out).toBe(`--- stdin\twritten
++++ stdin\tcomposed
+@@ -4,8 +4,20 @@
  metadata:
    name: web
    annotations:
@@ -119,9 +126,16 @@ describe('oras-csi preview', () => {
 +        volumeAttributes:
 +          oras.artifact.reference: ghcr.io/acme/app:v1
 `)
+    expect(applyPatch(POD, out)).toBe(COMPOSED_POD)
   })
 
-  test.each<[string, Setting, boolean]>([
+  test('shows no difference for what is denied', async () => {
+    const { code, out } = await previewed(`${DENIED_POD}---\n${POD}`, ['--diff'])
+    expect(code).toBe(1)
+    expect(applyPatch(`${DENIED_POD}---\n${POD}`, out)).toBe(`${DENIED_POD}---\n${COMPOSED_POD}`)
+  })
+
+  test.each<[string, RunSetting, boolean]>([
     ['on a terminal', { isTerminal: true }, true],
     ['not with NO_COLOR', { isTerminal: true, env: { NO_COLOR: '1' } }, false],
     ['not into a pipe', {}, false],
@@ -131,19 +145,44 @@ describe('oras-csi preview', () => {
     expect(out.includes('\u001b[')).toBe(expected)
   })
 
-  test('shows a stream of documents, those of other kinds as they are', async () => {
-    const service = 'apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n'
-    expect(await previewed(`---\n${service}---\n---\n${POD}`)).toStrictEqual({
-      code: 0,
-      out: `${service}---\n${COMPOSED_POD}`,
-      err: '',
+  test('leaves everything else in a stream to the letter', async () => {
+    const others = `---
+# Source: chart/templates/service.yaml
+apiVersion: v1
+kind: Service
+metadata: {name:  "web",}   # as it is
+spec: {mode: 0644, on: yes, when: 2026-01-01}
+---
+---
+# only a comment
+---
+`
+    expect(await previewed(others + POD)).toStrictEqual({
+      ...{ code: 0, err: '' },
+      out: others + COMPOSED_POD,
     })
+  })
+
+  test('reads a directory, in the order of the names', async () => {
+    await using directory = await temporaryDirectory()
+    await mkdir(directory.file('b'))
+    await writeFile(directory.file('b', 'a.yml'), POD.trimEnd())
+    await writeFile(directory.file('a.yaml'), DENIED_POD)
+    await writeFile(directory.file('c.json'), JSON.stringify(parse(POD), undefined, 1))
+    await writeFile(directory.file('d.yaml'), '{{ not ours }}')
+    const { code, out, err } = await runCommand(preview, ['-f', directory.path])
+    expect({ code, err }).toStrictEqual({
+      code: 1,
+      err: DENIAL.replace('stdin', directory.file('a.yaml')),
+    })
+    const json = JSON.stringify(parse(COMPOSED_POD), undefined, 1)
+    expect(out).toBe(`${COMPOSED_POD}---\n${json}\n`)
   })
 
   test('exits with 1 when something would be denied, and shows the rest', async () => {
     expect(await previewed(`${DENIED_POD}---\n${POD}`)).toStrictEqual({
       code: 1,
-      out: COMPOSED_POD,
+      out: `---\n${COMPOSED_POD}`,
       err: DENIAL,
     })
   })
@@ -158,45 +197,30 @@ spec:
     metadata: {annotations: {oras.land/artifact: "/app: acme/app:v1"}}
     spec: {containers: [{name: java}]}
 `
-    const { code, err } = await previewed(input)
-    expect({ code, err }).toStrictEqual({
+    expect(await previewed(input)).toStrictEqual({
       code: 0,
-      err: `stdin: Deployment/web: warning: oras.land/artifacts has no effect here: move it to the metadata of the pod template
-stdin: Deployment/web: warning: Unknown annotation "oras.land/artifact"; did you mean "oras.land/artifacts"?
+      out: input,
+      err: `stdin:4:37: warning: Deployment/web: oras.land/artifacts has no effect on a Deployment; move it to spec.template.metadata.annotations
+stdin:7:30: warning: Deployment/web: Unknown annotation "oras.land/artifact"; did you mean "oras.land/artifacts"?
 `,
     })
   })
 
-  test('reads YAML as kubectl does, and writes it so that every reader agrees', async () => {
-    const input = `
-apiVersion: v1
-kind: Pod
-metadata: {name: web, annotations: {when: 2026-01-01, at: 12:30, quoted: "yes", mode: "0644"}}
-spec: {defaultMode: 0644, stdin: yes}
-`
-    const { out } = await previewed(input)
-    expect(out).toBe(`apiVersion: v1
-kind: Pod
-metadata:
-  name: web
-  annotations:
-    when: "2026-01-01"
-    at: "12:30"
-    quoted: "yes"
-    mode: "0644"
-spec:
-  defaultMode: 420
-  stdin: true
-`)
+  test('lets a stream without workloads through, and says so', async () => {
+    const input = 'apiVersion: v1\nkind: Service\n'
+    expect(await previewed(input)).toStrictEqual({
+      ...{ code: 0, out: input },
+      err: 'stdin: found no pod and no workload; expected a Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job, CronJob, ReplicationController or PodTemplate\n',
+    })
   })
 
   test.each([
+    ['a document that is no object', '- 1', 'stdin:1:1: Found a document that is not an object'],
     [
-      'a file without a workload',
-      'kind: Service',
-      'stdin: found no pod and no workload; expected a Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or CronJob',
+      'a template',
+      'kind: Pod\nname: {{ .Values.name }}',
+      'stdin:2:7: Found a template ("{{"), which is not YAML yet; expected what it renders to, e.g. by "helm template . | oras-csi lint -"',
     ],
-    ['a document that is no object', '- 1', 'stdin: found a document that is not an object'],
     [
       'text that is no YAML',
       'a: b: c',
@@ -225,7 +249,7 @@ describe('cli/main.ts', () => {
   })
 
   test.each<[string, string[], number, RegExp]>([
-    ['lists the commands', ['--help'], 0, /^stdout: {3}preview {3}show a pod or workload as/m],
+    ['lists the commands', ['--help'], 0, /^stdout: {3}preview {3}show pods and workloads as/m],
     ['shows the flags of a command', ['preview', '--help'], 0, /^stdout: {3}-f, --file FILE {2}/m],
     [
       'refuses an unknown command',

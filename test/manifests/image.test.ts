@@ -27,7 +27,7 @@ describe('the image', () => {
       const installed = await run('npm', ['ls', '--omit=dev', '--all', '--parseable'], {
         cwd: directory.path,
       })
-      expect(installed.stdout).toContain('/node_modules/fastify')
+      expect(installed.stdout).toContain('/node_modules/undici')
       expect(installed.stdout).not.toContain('/node_modules/vitest')
 
       const scripts = [

@@ -1,8 +1,11 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are code
 import { ACCESS_MUTANTS } from './access-mutants.ts'
+import { CLI_MUTANTS } from './cli-mutants.ts'
 import { COMPOSITION_MUTANTS } from './composition-mutants.ts'
 import { CREDENTIAL_MUTANTS } from './credential-mutants.ts'
+import { DOCUMENTATION_MUTANTS } from './documentation-mutants.ts'
 import { DOWNLOAD_MUTANTS } from './download-mutants.ts'
+import { EVENTS_MUTANTS } from './events-mutants.ts'
 import { INSTALLATION_MUTANTS } from './installation-mutants.ts'
 import { LAYOUT_MUTANTS } from './layout-mutants.ts'
 import type { Mutant } from './mutant.ts'
@@ -46,9 +49,12 @@ const CERTIFICATE = ['test/webhook/certificate.test.ts']
 /** Every breakage is one that somebody could make by mistake. Whoever adds a guarantee adds the one that takes it away. */
 export const MUTANTS: readonly Mutant[] = [
   ...ACCESS_MUTANTS,
+  ...CLI_MUTANTS,
   ...COMPOSITION_MUTANTS,
   ...CREDENTIAL_MUTANTS,
+  ...DOCUMENTATION_MUTANTS,
   ...DOWNLOAD_MUTANTS,
+  ...EVENTS_MUTANTS,
   ...INSTALLATION_MUTANTS,
   ...LAYOUT_MUTANTS,
   ...RECOVERY_MUTANTS,

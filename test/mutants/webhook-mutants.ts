@@ -111,6 +111,22 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
     only: 'never ends its head',
   },
   {
+    name: 'webhook: waits for ever for clients that do not read',
+    file: 'webhook/server.ts',
+    text: '  server.timeout = limits.requestMs\n',
+    replacement: '',
+    tests: SERVER,
+    only: 'does not read its answers',
+  },
+  {
+    name: 'webhook: fills the log with what strangers send',
+    file: 'webhook/request-handler.ts',
+    text: 'if (now < (toldMs.get(status) ?? 0)) return',
+    replacement: 'if (now < 0) return',
+    tests: SERVER,
+    only: 'fill the log',
+  },
+  {
     name: 'webhook: takes any number of connections',
     file: 'webhook/server.ts',
     text: '  server.maxConnections = limits.maxConnections\n',
@@ -170,8 +186,8 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
     file: 'webhook/server.ts',
     text: 'const timer = setTimeout(() => server.closeAllConnections(), limits.closeMs)',
     replacement: 'const timer = setTimeout(() => undefined, limits.closeMs)',
-    tests: STRESS,
-    only: 'holds up no end',
+    tests: SERVER,
+    only: 'ends, though',
   },
   {
     name: "webhook: takes no notice of a review's own deadline",

@@ -76,6 +76,8 @@ const CHANGES: Readonly<Record<string, readonly string[]>> = {
   events: [
     '+ ClusterRole oras-csi-driver-events',
     '+ ClusterRoleBinding oras-csi-driver-events',
+    '+ ValidatingAdmissionPolicy oras-csi-driver-own-events',
+    '+ ValidatingAdmissionPolicyBinding oras-csi-driver-own-events',
     `${DRIVER}.automountServiceAccountToken = true`,
   ],
   'startup-taint': [

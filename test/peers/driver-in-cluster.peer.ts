@@ -10,8 +10,12 @@ import type { PodEvent } from '../../driver/events/pod-event.ts'
 import { createStartupTaint } from '../../driver/startup-taint/startup-taint.ts'
 import { silentLog } from '../driver/store/open-test-store.ts'
 import { CHECKOUT } from '../manifests/manifest-objects.ts'
+import { artifact, push } from '../support/artifact.ts'
+import { startNode } from '../support/driver.ts'
+import { whyNoMounts } from '../support/mounts.ts'
 import { poll } from '../support/poll.ts'
-import { whyNoProgram } from '../support/skip-unless.ts'
+import { startRegistry } from '../support/registry.ts'
+import { skipUnless, whyNoProgram } from '../support/skip-unless.ts'
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary-directory.ts'
 import { type KubernetesApi, startKubernetesApi } from './kubernetes-api.ts'
 
@@ -22,6 +26,18 @@ const NAMESPACE = 'oras-csi-node'
 const COMPONENTS = join(CHECKOUT, 'manifests/components')
 const WAIT = { deadlineMs: 60_000, what: 'the API server to have it' }
 const never = new AbortController().signal
+
+/** As the driver on node-1 writes them. */
+const EVENT = {
+  apiVersion: 'v1',
+  kind: 'Event',
+  metadata: { name: 'app.1', namespace: NAMESPACE },
+  involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace: NAMESPACE, name: 'app', uid: 'u' },
+  ...{ type: 'Normal', reason: 'PulledArtifact', message: 'x', count: 1 },
+  source: { component: 'csi.oras.land', host: 'node-1' },
+  reportingComponent: 'csi.oras.land',
+  reportingInstance: 'node-1',
+}
 
 let cluster: KubernetesApi
 let directory: TemporaryDirectory
@@ -43,6 +59,7 @@ describe.skipIf(why !== undefined)(`the driver${why === undefined ? '' : ` (${wh
       pod('app', 'default'),
     ])
     for (const file of [
+      'events/policy.yaml',
       'events/rbac.yaml',
       'startup-taint/rbac.yaml',
       'startup-taint/policy.yaml',
@@ -59,6 +76,12 @@ describe.skipIf(why !== undefined)(`the driver${why === undefined ? '' : ` (${wh
     // Rights and policies are in force a moment after they are there.
     const label = { metadata: { labels: { a: 'b' } } }
     await poll(async () => (await change('node-2?dryRun=All', label)).status === 422, WAIT)
+    const path = `/api/v1/namespaces/${NAMESPACE}/events?dryRun=All`
+    const body = { ...EVENT, reportingComponent: 'other' }
+    await poll(
+      async () => (await api.send({ method: 'POST', path, body }, never)).status === 422,
+      WAIT,
+    )
   }, 900_000)
 
   afterAll(async () => {
@@ -110,6 +133,32 @@ describe.skipIf(why !== undefined)(`the driver${why === undefined ? '' : ` (${wh
     expect(keys.split(' ')).toEqual([OTHER.key, 'node.kubernetes.io/not-ready'])
   })
 
+  test('as a process tells a pod what it has pulled, and takes the taint off that came back', async (context) => {
+    skipUnless(context, await whyNoMounts())
+    const taint = { spec: { taints: [{ key: KEY, effect: 'NoExecute' }, OTHER] } }
+    await cluster.kubectl.run('patch', 'node/node-1', '--patch', JSON.stringify(taint))
+    await using registry = await startRegistry()
+    const built = artifact({ layers: [{ title: 'file', content: 'x'.repeat(2_048) }] })
+    await push(registry.url, 'acme/a:v1', built)
+    await using local = await startNode(registry)
+    const { hostname, port } = new URL(cluster.url)
+    await using driver = await local.startDriver({
+      env: { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port },
+      args: [`--account-directory=${directory.path}`, `--startup-taint=${KEY}`],
+    })
+    const request = await local.request('one', `${registry.host}/acme/a:v1`)
+    await driver.csi.nodePublishVolume(request)
+    await poll(async () => {
+      const events = await cluster.kubectl.run(
+        ...['get', 'events', '--namespace=default', '--field-selector=reason=PulledArtifact'],
+        ...['--output=jsonpath={.items[*].involvedObject.name}: {.items[*].message}'],
+      )
+      return events.startsWith(`one: Pulled artifact "${registry.host}/acme/a:v1" (2.0 KiB) in `)
+    }, WAIT)
+    await poll(async () => !(await get('node/node-1', '{.spec.taints[*].key}')).includes(KEY), WAIT)
+    await driver.csi.nodeUnpublishVolume(request)
+  })
+
   test.each([
     {
       name: "another node's taint",
@@ -144,6 +193,47 @@ describe.skipIf(why !== undefined)(`the driver${why === undefined ? '' : ` (${wh
   ])('may not change $name', async ({ node: name, change: body, says }) => {
     const { status, message } = await change(name, body)
     expect({ status, message }).toEqual({ status: 422, message: expect.stringContaining(says) })
+  })
+
+  test.each([
+    {
+      name: 'about something else than a pod',
+      event: { ...EVENT, involvedObject: { ...EVENT.involvedObject, kind: 'Node' } },
+      says: 'may tell of pods only, and as itself',
+    },
+    {
+      name: "in another's name",
+      event: { ...EVENT, reportingComponent: 'kubelet' },
+      says: 'may tell of pods only, and as itself',
+    },
+    {
+      name: 'of another node',
+      event: { ...EVENT, source: { ...EVENT.source, host: 'node-2' } },
+      says: 'may tell of its own node only',
+    },
+  ])('may not write an event $name', async ({ event, says }) => {
+    const path = `/api/v1/namespaces/${NAMESPACE}/events`
+    const { status, message } = await api.send({ method: 'POST', path, body: event }, never)
+    expect({ status, message }).toEqual({ status: 422, message: expect.stringContaining(says) })
+  })
+
+  test('may not rewrite what the kubelet has said', async () => {
+    const { metadata } = EVENT
+    await cluster.kubectl.apply([
+      { ...EVENT, metadata: { ...metadata, name: 'app.kubelet' }, reportingComponent: 'kubelet' },
+    ])
+    const { status, message } = await api.send(
+      {
+        ...{ method: 'PATCH', path: `/api/v1/namespaces/${NAMESPACE}/events/app.kubelet` },
+        contentType: 'application/merge-patch+json',
+        body: { message: 'All is well', reportingComponent: 'csi.oras.land' },
+      },
+      never,
+    )
+    expect({ status, message }).toEqual({
+      status: 422,
+      message: expect.stringContaining('may change its own events only'),
+    })
   })
 
   test.each([

@@ -39,7 +39,7 @@ export async function startKubernetesApi(): Promise<KubernetesApi> {
   const etcd = `http://127.0.0.1:${etcdPort}`
   const etcdProcess = stack.use(
     startProcess({
-      command: '/usr/bin/etcd',
+      command: 'etcd',
       args: etcdArguments(places, etcd, `http://127.0.0.1:${peerPort}`),
     }),
   )
@@ -105,6 +105,8 @@ function apiServerArguments({ pki }: Places, etcd: string, port: number): readon
     // There is no controller that would make the account "default" of a namespace.
     '--disable-admission-plugins=ServiceAccount',
     '--allow-privileged=true',
+    // Webhooks are reached at their endpoints: nobody serves a service's address.
+    '--enable-aggregator-routing=true',
   ]
 }
 

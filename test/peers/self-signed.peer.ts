@@ -1,8 +1,14 @@
 import { X509Certificate } from 'node:crypto'
+import { networkInterfaces } from 'node:os'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ANNOTATIONS } from '../../common/composition/composition.ts'
 import type { JsonObject } from '../../webhook/json.ts'
 import { objectNamed } from '../manifests/manifest-objects.ts'
+import { poll } from '../support/poll.ts'
+import { startProcess, withMessage } from '../support/process.ts'
 import { whyNoProgram } from '../support/skip-unless.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { mountSecret, swapSecret } from '../webhook/serving-certificate.ts'
 import { runCertificateJob } from './certificate-job.ts'
 import { type KubernetesApi, startKubernetesApi } from './kubernetes-api.ts'
 import { kustomized } from './rendered.ts'
@@ -15,6 +21,16 @@ const ALL = [
   ...['events', 'startup-taint', 'kubelet-directory'],
 ]
 const ACCOUNT = 'system:serviceaccount:oras-csi:oras-csi-certificate'
+const SHOP = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }
+const POD = {
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: {
+    name: 'composed',
+    annotations: { [ANNOTATIONS.artifacts]: '/app: ghcr.io/acme/app:v1' },
+  },
+  spec: { containers: [{ name: 'main', image: 'busybox' }] },
+}
 const CONFIGURATIONS = ['mutatingwebhookconfiguration', 'validatingwebhookconfiguration'] as const
 
 let api: KubernetesApi
@@ -61,6 +77,41 @@ describe.skipIf(why !== undefined)(`on a real API server${why ? ` (${why})` : ''
     expect(await trusted()).toEqual([after.authorities, after.authorities])
   })
 
+  test('the API server trusts the webhook that shows it, by its Service, and so it does after a renewal', async () => {
+    await using directory = await temporaryDirectory()
+    const first = await held()
+    await mountSecret(directory.path, { cert: first.cert, key: first.key })
+    await using webhook = startProcess({
+      args: [
+        'webhook/main.ts',
+        '--listen=0.0.0.0:0',
+        '--health-listen=127.0.0.1:0',
+        `--certificate-directory=${directory.path}`,
+      ],
+    })
+    const { json } = await webhook.waitForLine(withMessage('serving'))
+    await api.kubectl.apply([endpointsOf(Number(json?.['port'])), SHOP])
+    const composed = () => api.kubectl.in('shop').dryRun(JSON.stringify(POD))
+    await poll(composed, { deadlineMs: 60_000, what: 'the API server to reach the webhook' })
+
+    const change = '[{"op":"remove","path":"/data"}]'
+    const secret = ['secret', 'oras-csi-webhook-self-signed']
+    await api.kubectl.in('oras-csi').run('patch', ...secret, '--type=json', '-p', change)
+    await runJob()
+    await poll(
+      () =>
+        composed().then(
+          () => false,
+          (error: unknown) => String(error).includes('failed to verify certificate'),
+        ),
+      { deadlineMs: 60_000, what: 'the API server to trust the new authority alone' },
+    )
+    const second = await held()
+    // What the kubelet does within two minutes.
+    await swapSecret(directory.path, { cert: second.cert, key: second.key }, 2)
+    await poll(composed, { deadlineMs: 60_000, what: 'the webhook to show the new certificate' })
+  })
+
   test('the Job may do nothing else', async () => {
     const may = async (...what: readonly string[]) => {
       const answer = api.kubectl.in('oras-csi').run('auth', 'can-i', ...what, '--as', ACCOUNT)
@@ -101,4 +152,23 @@ async function trusted(): Promise<readonly string[]> {
       return Buffer.from(webhooks[0].clientConfig.caBundle ?? '', 'base64').toString()
     }),
   )
+}
+
+/** Names this machine as what is behind the webhook's Service; loopback addresses are refused there. */
+function endpointsOf(port: number): object {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  const own = addresses.find(({ family, internal }) => family === 'IPv4' && !internal)
+  if (own === undefined) throw new Error('This machine has no address but those of its loopback')
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name: 'oras-csi-webhook',
+      namespace: 'oras-csi',
+      labels: { 'kubernetes.io/service-name': 'oras-csi-webhook' },
+    },
+    addressType: 'IPv4',
+    ports: [{ name: 'admission', port, protocol: 'TCP' }],
+    endpoints: [{ addresses: [own.address], conditions: { ready: true } }],
+  }
 }

@@ -9,12 +9,12 @@ import { NAMES } from './serving-certificate.ts'
 const MIB = 1024 * 1024
 const authority = await createCertificateAuthority()
 const pair = await authority.issue({ names: NAMES })
-const log = createLogger({ name: 'test', level: 'silent' })
 
 /** A server that echoes what it parsed. */
 async function started(limits: Partial<ServerLimits> = {}) {
   const events: string[] = []
   const late: boolean[] = []
+  const lines: string[] = []
   const server = await startAdmissionServer({
     listen: { host: '127.0.0.1', port: 0 },
     certificate: { ...pair, expires: new Date(), fingerprint: '' },
@@ -27,13 +27,15 @@ async function started(limits: Partial<ServerLimits> = {}) {
       refused: (status) => events.push(`refused ${status}`),
       dropped: () => events.push('dropped'),
     },
-    log,
+    log: createLogger({
+      name: 'test',
+      level: 'info',
+      destination: { write: (line: string) => lines.push(JSON.parse(line).reason) },
+    }),
     limits,
   })
   return {
-    server,
-    events,
-    late,
+    ...{ server, events, late, lines },
     target: { port: server.port, ca: authority.cert },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }
@@ -103,6 +105,14 @@ describe('startAdmissionServer', () => {
     if (status === 405) expect(answer.head).toContain('allow: post')
   })
 
+  test('the attack: refused requests without number do not fill the log', async () => {
+    await using subject = await started()
+    for (let count = 0; count < 5; count += 1) await exchange(subject.target, post([], '{"a":'))
+    await exchange(subject.target, post([], '{}', '/other'))
+    expect(subject.events.filter((event) => event === 'refused 400')).toHaveLength(5)
+    expect(subject.lines).toStrictEqual(['The body is not valid JSON', 'No such path: POST /other'])
+  })
+
   test('the attack: a body without end is cut when it passes 8 MiB', async () => {
     await using subject = await started()
     const socket = await openTls(subject.target)
@@ -158,17 +168,46 @@ describe('startAdmissionServer', () => {
   test.each<[string, string | undefined]>([
     ['never begins its handshake', undefined],
     ['never sends a request', ''],
-    ['never ends its head', 'POST /mutate HT'],
-    ['never ends its body', postHead('/mutate', 'content-length: 100')],
+    ['never ends its head', 'POST /mutate HTTP/1.1\r\nhost: '],
+    ['never ends its body', postHead('/mutate', `content-length: ${MIB}`)],
   ])('the attack: a client that %s is cut off', async (_name, text) => {
     await using subject = await started({ headMs: 200, requestMs: 400 })
     const socket = await (text === undefined ? openTcp(subject.target) : openTls(subject.target))
-    if (text !== undefined && text !== '') socket.write(text)
+    if (text) {
+      socket.write(text)
+      // Byte by byte: it is never silent.
+      const trickle = setInterval(() => socket.write('x'), 20)
+      socket.once('close', () => clearInterval(trickle))
+    }
     await untilClosed(socket)
     await poll(async () => (await subject.server.connections()) === 0, {
       deadlineMs: 20_000,
       what: 'the end of the connection',
     })
+  })
+
+  test('the attack: a client that does not read its answers is cut off', async () => {
+    await using subject = await started({ headMs: 200, requestMs: 400 })
+    const socket = await openTls(subject.target)
+    socket.pause()
+    // More than the kernel takes for a client that does not read.
+    const body = JSON.stringify('x'.repeat(7 * MIB))
+    socket.write(postHead('/mutate', `content-length: ${body.length}`) + body)
+    await poll(async () => (await subject.server.connections()) === 0, {
+      deadlineMs: 20_000,
+      what: 'the end of the connection',
+    })
+    socket.destroy()
+  })
+
+  test('ends, though a client holds its request open', async () => {
+    const hour = 3_600_000
+    const subject = await started({ headMs: hour, requestMs: hour, closeMs: 200 })
+    const socket = await openTls(subject.target)
+    socket.write(postHead('/mutate', 'content-length: 100'))
+    await exchange(subject.target, post([]))
+    await Promise.all([subject[Symbol.asyncDispose](), untilClosed(socket)])
+    expect(subject.events).toContain('answered /mutate')
   })
 
   test('the attack: clients that take all connections lose the idle ones to the next client', async () => {

@@ -1,0 +1,200 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are code
+import type { Mutant } from './mutant.ts'
+
+const RECORDER = ['test/driver/events/event-recorder.test.ts']
+const REPORTER = ['test/driver/events/pull-reporter.test.ts']
+const TEXTS = ['test/driver/events/pod-event.test.ts']
+const EVENTS = ['test/driver/events.process.test.ts']
+const API = ['test/common/kubernetes/api-client.test.ts']
+const TAINT = ['test/driver/startup-taint/startup-taint.test.ts']
+const TAINT_PROCESS = ['test/driver/startup-taint.process.test.ts']
+
+/** Of what a driver does through the API server, which must cost its pods nothing. */
+export const EVENTS_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'lets events wait without end',
+    file: 'driver/events/event-recorder.ts',
+    text: 'if (waiting.size >= maxWaiting)',
+    replacement: 'if (false)',
+    tests: RECORDER,
+    only: 'as many events as may wait',
+  },
+  {
+    name: 'tells a node as much as it likes',
+    file: 'driver/events/event-recorder.ts',
+    text: 'const ofNode = ofPod && takeToken(node, rates.node, at)',
+    replacement: 'const ofNode = ofPod && node',
+    tests: RECORDER,
+    only: 'the burst of a node',
+  },
+  {
+    name: 'tells a pod as much as it likes',
+    file: 'driver/events/event-recorder.ts',
+    text: 'pods.set(uid, ofPod)',
+    replacement: '',
+    tests: RECORDER,
+    only: 'one pod that is told much',
+  },
+  {
+    name: 'tries a refused event again',
+    file: 'driver/events/event-recorder.ts',
+    text: 'if (!isOutage || tries === MAX_TRIES) {',
+    replacement: 'if (tries === MAX_TRIES) {',
+    tests: RECORDER,
+    only: 'a refusal',
+  },
+  {
+    name: 'gives an event up at the first failure',
+    file: 'driver/events/event-recorder.ts',
+    text: 'if (!isOutage || tries === MAX_TRIES) {',
+    replacement: 'if (true) {',
+    tests: RECORDER,
+    only: 'is tried again',
+  },
+  {
+    name: 'waits for the API server when the driver ends',
+    file: 'driver/events/event-recorder.ts',
+    text: "stopping.abort(new Error('the driver is stopping'))",
+    replacement: '',
+    tests: RECORDER,
+    only: 'the end of the driver',
+  },
+  {
+    name: 'makes a path of whatever a pod is called',
+    file: 'driver/events/event-recorder.ts',
+    text: ' || !isPodNamed(event.pod)',
+    replacement: '',
+    tests: RECORDER,
+    only: 'only a caller by hand',
+  },
+  {
+    name: 'makes an event twice when the first answer is lost',
+    file: 'driver/events/event-writer.ts',
+    text: 'JSON.stringify(parts)',
+    replacement: 'JSON.stringify([parts, Math.random()])',
+    tests: RECORDER,
+    only: 'dying within its answers',
+  },
+  {
+    name: 'makes an object of each step of a pull',
+    file: 'driver/events/event-writer.ts',
+    text: 'if (before === undefined) return create(key, occurrence, signal)',
+    replacement: 'return create(key, occurrence, signal)',
+    tests: RECORDER,
+    only: 'counts the object up',
+  },
+  {
+    name: 'counts up an event that the API server has forgotten',
+    file: 'driver/events/event-writer.ts',
+    text: 'if (answer.status === 404) {',
+    replacement: 'if (false) {',
+    tests: RECORDER,
+    only: 'forgotten',
+  },
+  {
+    name: 'sends a message of any length',
+    file: 'driver/events/event-writer.ts',
+    text: 'message: cutMessage(message),\n          count: times,',
+    replacement: 'message,\n          count: times,',
+    tests: RECORDER,
+    only: 'of any length',
+  },
+  {
+    name: 'cuts a message within a character',
+    file: 'driver/events/pod-event.ts',
+    text: 'while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1',
+    replacement: '',
+    tests: TEXTS,
+    only: 'whole characters',
+  },
+  {
+    name: 'tells of what the node has',
+    file: 'driver/events/pull-reporter.ts',
+    text: 'const wait = waits.get(key)\n          if',
+    replacement:
+      'const wait = waits.get(key) ?? { startedMs: now(), toldMs: undefined }\n          if',
+    tests: REPORTER,
+    only: 'is not told',
+  },
+  {
+    name: 'goes on telling of a pull that is over',
+    file: 'driver/events/pull-reporter.ts',
+    text: 'clearTimeout(timer.current)',
+    replacement: '',
+    tests: REPORTER,
+    only: 'its end',
+  },
+  {
+    name: 'forgets since when a pod waits',
+    file: 'driver/events/pull-reporter.ts',
+    text: "if (!isCodedError(error, 'PENDING')) waits.delete(key)",
+    replacement: 'waits.delete(key)',
+    tests: REPORTER,
+    only: 'several calls',
+  },
+  {
+    name: 'does not tell of a denial',
+    file: 'driver/events/reported-policy.ts',
+    text: "  if (!isCodedError(error, 'DENIED')) return\n",
+    replacement: '  return\n',
+    tests: EVENTS,
+    only: 'policy denies',
+  },
+  {
+    name: 'keeps using a token that was replaced',
+    file: 'common/kubernetes/api-client.ts',
+    text: 'if (access !== undefined && now() - readAtMs < FRESH_MS) return access',
+    replacement: 'if (access !== undefined) return access',
+    tests: API,
+    only: 'token that was replaced',
+  },
+  {
+    name: 'trusts any API server',
+    file: 'common/kubernetes/api-client.ts',
+    text: 'connect: { ca: files.ca, timeout: timeoutMs }',
+    replacement: 'connect: { rejectUnauthorized: false }',
+    tests: API,
+    only: 'another authority',
+  },
+  {
+    name: 'waits for an API server that hangs',
+    file: 'common/kubernetes/api-client.ts',
+    text: 'AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])',
+    replacement: 'signal',
+    tests: API,
+    only: 'that hangs',
+  },
+  {
+    name: 'removes whatever stands where the startup taint stood',
+    file: 'driver/startup-taint/taint.ts',
+    text: "{ op: 'test', path, value: taints[index] } as const,",
+    replacement: '',
+    tests: TAINT,
+    only: 'loses nothing',
+  },
+  {
+    name: 'removes the taints from the first to the last, whose places change',
+    file: 'driver/startup-taint/taint.ts',
+    text: '.toReversed()',
+    replacement: '',
+    tests: TAINT,
+    only: 'with two effects',
+  },
+  {
+    name: 'gives the startup taint up at the first failure',
+    file: 'driver/startup-taint/startup-taint.ts',
+    text: 'if (stopping.signal.aborted) return\n        // Each node',
+    replacement: 'return\n        // Each node',
+    tests: TAINT,
+    only: 'until it works',
+  },
+  {
+    name: 'removes the startup taint before the kubelet knows the driver',
+    file: 'driver/driver.ts',
+    text: "  state = 'waiting for the kubelet to register the driver'\n",
+    replacement:
+      "  state = 'waiting for the kubelet to register the driver'\n  startupTaint?.registered()\n  await new Promise((resolve) => setTimeout(resolve, 1_000))\n",
+    tests: TAINT_PROCESS,
+    only: 'not before',
+  },
+]
