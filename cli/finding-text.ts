@@ -1,10 +1,13 @@
 import type { Position } from '../common/composition/finding.ts'
+import type { ErrorCode } from '../common/errors.ts'
 
 /** A finding and where it stands in a file. */
 export interface FileFinding extends Position {
   /** As it was given, or `stdin`. */
   readonly file: string
   readonly severity: 'error' | 'warning'
+  /** Of an error about an object. */
+  readonly code?: ErrorCode
   readonly message: string
   /** e.g. `Deployment/web`; absent where the file is not of objects. */
   readonly object?: string

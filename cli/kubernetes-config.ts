@@ -1,9 +1,10 @@
-import { access } from 'node:fs/promises'
+import { access, readFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { CodedError, isSystemError, messageOf } from '../common/errors.ts'
 import { ACCOUNT_DIRECTORY } from '../common/kubernetes/service-account.ts'
 import { didYouMean } from '../common/suggest.ts'
+import { isJsonObject, isTrueAt, objectsAt } from '../webhook/json.ts'
 import { printable } from './printable.ts'
 
 /** Which cluster is meant, as with kubectl. */
@@ -31,7 +32,9 @@ export async function readKubeConfig(choice: KubernetesChoice): Promise<KubeConf
   else mergeFiles(config, paths, () => new KubeConfig())
   if (choice.context !== undefined) config.setCurrentContext(choice.context)
   checkContext(config, paths)
-  return withPlainHttp(config)
+  withPlainHttp(config)
+  await withExecInfo(config)
+  return config
 }
 
 /** @returns undefined for the service account of a pod */
@@ -110,11 +113,44 @@ function checkContext(config: KubeConfig, paths: readonly string[] | undefined):
 }
 
 /** The client refuses plain HTTP, which `kubectl proxy` speaks, unless it is told not to verify. */
-function withPlainHttp(config: KubeConfig): KubeConfig {
+function withPlainHttp(config: KubeConfig): void {
   config.clusters = config.clusters.map((cluster) =>
     cluster.server?.startsWith('http:') ? { ...cluster, skipTLSVerify: true } : cluster,
   )
-  return config
+}
+
+/**
+ * Tells exec plug-ins what kubectl tells them, which the client leaves out: some will not work without.
+ *
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/authentication/#input-and-output-formats
+ */
+async function withExecInfo(config: KubeConfig): Promise<void> {
+  const cluster = config.getCurrentCluster()
+  const authority =
+    cluster?.caData ?? (cluster?.caFile && (await readFile(cluster.caFile, 'base64')))
+  config.users = config.users.map((user) => {
+    const exec: unknown = user.exec
+    if (!isJsonObject(exec)) return user
+    const info = {
+      ...{ kind: 'ExecCredential', apiVersion: exec['apiVersion'] },
+      spec: {
+        interactive: false,
+        ...(isTrueAt(exec, 'provideClusterInfo') && {
+          cluster: {
+            server: cluster?.server,
+            'tls-server-name': cluster?.tlsServerName,
+            'insecure-skip-tls-verify': cluster?.skipTLSVerify,
+            'certificate-authority-data': authority,
+          },
+        }),
+      },
+    }
+    const env = [
+      ...objectsAt(exec, 'env'),
+      { name: 'KUBERNETES_EXEC_INFO', value: JSON.stringify(info) },
+    ]
+    return { ...user, exec: { ...exec, env } }
+  })
 }
 
 async function isThere(path: string): Promise<boolean> {

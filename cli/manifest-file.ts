@@ -1,12 +1,12 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, normalize, relative } from 'node:path'
 import { CodedError, isSystemError } from '../common/errors.ts'
 import type { JsonObject } from '../webhook/json.ts'
 import { parseManifest, refuseFaults } from './manifest.ts'
 
 /** A text, and what messages call it. */
 export interface ManifestText {
-  /** The path as it was given, or beneath the directory that was; `stdin` for standard input. */
+  /** The path as it was given, without a `./`, or beneath the directory that was; `stdin` for standard input. */
   readonly name: string
   readonly text: string
 }
@@ -51,7 +51,7 @@ export async function readManifestTexts(
   const names = entries
     .filter((entry) => !entry.isDirectory() && /\.(?:ya?ml|json)$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
-    .filter((name) => !/(?:^|\/)\.[^/]/.test(name.slice(path.length)))
+    .filter((name) => !/(?:^|\/)\./.test(relative(path, name)))
   const texts: ManifestText[] = []
   for (const name of names.sort()) texts.push(await readOne(name))
   return texts.filter(({ text }) => text.includes(about))
@@ -66,7 +66,8 @@ async function isDirectory(path: string): Promise<boolean> {
 
 async function readOne(path: string): Promise<ManifestText> {
   try {
-    return { name: path, text: await readFile(path, 'utf8') }
+    // GitHub finds no file by "./web.yaml".
+    return { name: normalize(path), text: await readFile(path, 'utf8') }
   } catch (cause) {
     throw unreadable(path, cause)
   }

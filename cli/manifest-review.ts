@@ -31,7 +31,9 @@ export function reviewManifest(
     const findings = review.findings.map((finding) => ({
       file: manifest.name,
       ...placeOfFinding(manifest, document, finding),
-      ...{ severity: finding.severity, message: finding.message, object: finding.name },
+      severity: finding.severity,
+      ...(finding.code !== undefined && { code: finding.code }),
+      ...{ message: finding.message, object: finding.name },
       path: pathText(finding.path),
     }))
     return { document, review, findings }

@@ -1,5 +1,5 @@
 import type { Finding, Position } from '../common/composition/finding.ts'
-import { type CodedError, isCodedError } from '../common/errors.ts'
+import { type CodedError, type ErrorCode, isCodedError } from '../common/errors.ts'
 import type { AdmissionPolicy } from '../webhook/admission-policy.ts'
 import { type ComposedPod, compose } from '../webhook/compose.ts'
 import {
@@ -27,6 +27,8 @@ export type ObjectPath = readonly (string | number)[]
 /** One thing that somebody should know about a workload, and where it stands in its document. */
 export interface ObjectFinding {
   readonly severity: Finding['severity']
+  /** Of an error. */
+  readonly code?: ErrorCode
   /** Without the place in the annotation, which {@link position} has. */
   readonly message: string
   /** From the document to the workload: empty, or through the `items` of a list. */
@@ -67,7 +69,7 @@ function review(object: JsonObject, context: ReviewContext, path: ObjectPath): R
   if (textAt(metadata, 'deletionTimestamp') !== undefined) {
     return { composed: object, findings: [], workloads: 1 }
   }
-  const found = (place: Pick<ObjectFinding, 'severity' | 'message' | 'path' | 'position'>) => ({
+  const found = (place: Omit<ObjectFinding, 'workload' | 'name'>) => ({
     ...place,
     ...{ workload: path, name: workload.name },
   })
@@ -147,6 +149,7 @@ function placed({ kind }: Workload, finding: Finding) {
   const isWhole = severity === 'warning' || message === problem || path === undefined
   return {
     severity,
+    ...(finding.severity === 'error' && { code: finding.code }),
     message: isWhole ? problem : `Invalid ${path}: ${problem}`,
     path:
       annotation === undefined

@@ -5,14 +5,14 @@ import {
   isSeq,
   type Pair,
   type ParsedNode,
-  type Range,
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml'
 import { isJsonObject, type JsonObject } from '../webhook/json.ts'
 import type { ManifestDocument } from './manifest.ts'
 import type { TextEdit } from './text-edit.ts'
-import { blockText, flowText, styleOf, type YamlStyle } from './yaml-style.ts'
+import { columnOf, lineAfter, lineEnd, rangeOf, type YamlPage } from './yaml-page.ts'
+import { blockText, flowText, styleOf } from './yaml-style.ts'
 
 /**
  * Plans how the text of a document becomes that of `after`, where `after` adds to what there is: members and items, and other texts at their
@@ -27,22 +27,14 @@ export function planYamlEdits(
   after: JsonObject,
 ): readonly TextEdit[] | undefined {
   const edits: TextEdit[] = []
-  const page: Page = { text, offset, style: styleOf(nodes, { text, offset }), edits }
+  const page: YamlPage = { text, offset, style: styleOf(nodes, { text, offset }), edits }
   const complete = plan(page, nodes.contents, object, after)
   return complete ? edits : undefined
 }
 
-interface Page {
-  readonly text: string
-  /** Of the text in the manifest, which ranges of nodes count from. */
-  readonly offset: number
-  readonly style: YamlStyle
-  readonly edits: TextEdit[]
-}
-
 type Children = YAMLMap<ParsedNode, ParsedNode | null>
 
-function plan(page: Page, node: ParsedNode | null, before: unknown, after: unknown): boolean {
+function plan(page: YamlPage, node: ParsedNode | null, before: unknown, after: unknown): boolean {
   if (before === after || isDeepStrictEqual(before, after)) return true
   if (isMap<ParsedNode, ParsedNode | null>(node) && isJsonObject(before) && isJsonObject(after)) {
     return planMembers(page, node, before, after)
@@ -55,7 +47,12 @@ function plan(page: Page, node: ParsedNode | null, before: unknown, after: unkno
   return true
 }
 
-function planMembers(page: Page, node: Children, before: JsonObject, after: JsonObject): boolean {
+function planMembers(
+  page: YamlPage,
+  node: Children,
+  before: JsonObject,
+  after: JsonObject,
+): boolean {
   if (Object.keys(before).some((key) => !Object.hasOwn(after, key))) return false
   const added: [string, unknown][] = []
   for (const [key, value] of Object.entries(after)) {
@@ -78,7 +75,7 @@ function planMembers(page: Page, node: Children, before: JsonObject, after: Json
   if (last === undefined || first === undefined) return false
   if (node.flow) {
     const members = added.map(([key, value]) => `, ${flowMember(key, value)}`)
-    insert(page, endOf(page, last.value ?? last.key), members.join(''))
+    insert(page, rangeOf(page, last.value ?? last.key)[1], members.join(''))
     return true
   }
   const column = columnOf(page, first.key)
@@ -88,7 +85,7 @@ function planMembers(page: Page, node: Children, before: JsonObject, after: Json
 }
 
 function planItems(
-  page: Page,
+  page: YamlPage,
   node: YAMLSeq<ParsedNode>,
   before: readonly unknown[],
   after: readonly unknown[],
@@ -110,7 +107,7 @@ function planItems(
   if (last === undefined) return false
   if (node.flow) {
     const items = appended.map((item) => `, ${flowText(item)}`)
-    insert(page, endOf(page, last), items.join(''))
+    insert(page, rangeOf(page, last)[1], items.join(''))
   } else {
     const text = blockText(appended, page.style, columnOf(page, node))
     insert(page, lineAfter(page, last), text)
@@ -120,7 +117,7 @@ function planItems(
 
 /** A variable that refers to another one now has lost a member; it is written anew. */
 function planItem(
-  page: Page,
+  page: YamlPage,
   list: YAMLSeq<ParsedNode>,
   index: number,
   { before, after }: { readonly before: unknown; readonly after: unknown },
@@ -133,7 +130,7 @@ function planItem(
   const text = list.flow
     ? flowText(after)
     : blockText(after, page.style, columnOf(page, node)).trim()
-  page.edits.push({ offset: start, remove: endOf(page, node) - start, insert: text })
+  page.edits.push({ offset: start, remove: rangeOf(page, node)[1] - start, insert: text })
 }
 
 /** What stays in its place, perhaps changed within: containers, volumes and variables have names. */
@@ -146,7 +143,7 @@ function isSame(before: unknown, after: unknown): boolean {
 }
 
 function insertBefore(
-  page: Page,
+  page: YamlPage,
   node: YAMLSeq<ParsedNode>,
   index: number,
   item: unknown,
@@ -165,7 +162,7 @@ function insertBefore(
 
 /** `volumes:`, `volumes: null`, `volumes: []` become a list below the key, or within the brackets around. */
 function fillEmpty(
-  page: Page,
+  page: YamlPage,
   parent: Children,
   { key, value: node }: Pair<ParsedNode, ParsedNode | null>,
   value: unknown,
@@ -192,7 +189,7 @@ function isEmpty(value: unknown): boolean {
   )
 }
 
-function replaceScalar(page: Page, node: ParsedNode, value: unknown): void {
+function replaceScalar(page: YamlPage, node: ParsedNode, value: unknown): void {
   const [start, end] = [node.range[0] - page.offset, node.range[1] - page.offset]
   const lineBreak = page.text.slice(start, end).endsWith('\n') ? '\n' : ''
   page.edits.push({ offset: start, remove: end - start, insert: flowText(value) + lineBreak })
@@ -202,42 +199,6 @@ function flowMember(key: string, value: unknown): string {
   return flowText({ [key]: value }).slice(1, -1)
 }
 
-function insert({ edits }: Page, offset: number, text: string): void {
+function insert({ edits }: YamlPage, offset: number, text: string): void {
   edits.push({ offset, remove: 0, insert: text })
-}
-
-/** The last of a node's nodes that has text of its own. */
-function lastIn(node: ParsedNode): ParsedNode {
-  if (!(isMap(node) || isSeq(node)) || node.flow) return node
-  const last = node.items.at(-1)
-  if (last === undefined) return node
-  return lastIn('key' in last ? (last.value ?? last.key) : last)
-}
-
-/** Where the text of a node ends, without the comments after it. */
-function endOf({ offset }: Page, node: ParsedNode): number {
-  return lastIn(node).range[1] - offset
-}
-
-function lineAfter(page: Page, node: ParsedNode): number {
-  const last = lastIn(node)
-  const [start, end] = [last.range[0] - page.offset, last.range[1] - page.offset]
-  const source = page.text.slice(start, end)
-  if (!source.endsWith('\n')) return lineEnd(page, end)
-  // A block of text; blank lines after it belong to it only where it says so ("|+").
-  const isKept = /^[|>][0-9]*\+/.test(source)
-  return isKept ? end : lineEnd(page, start + source.trimEnd().length)
-}
-
-function lineEnd({ text }: Page, offset: number): number {
-  const at = text.indexOf('\n', offset)
-  return at < 0 ? text.length : at + 1
-}
-
-function columnOf(
-  { text, offset }: Page,
-  { range }: { readonly range?: Range | null | undefined },
-): number {
-  const at = (range?.[0] ?? offset) - offset
-  return at - (text.lastIndexOf('\n', at - 1) + 1)
 }

@@ -41,7 +41,7 @@ import type { PullLimits } from './pull/pull-limits.ts'
 import { createPuller } from './pull/puller.ts'
 import { createTreeWorkers } from './pull/tree/tree-workers.ts'
 import { createViewMaker } from './pull/view/view-maker.ts'
-import { createStartupTaint } from './startup-taint/startup-taint.ts'
+import { openStartupTaint } from './startup-taint/open-startup-taint.ts'
 import { createEvictor } from './store/eviction/evictor.ts'
 import type { Marks } from './store/eviction/goals.ts'
 import { startHousekeeping } from './store/eviction/housekeeping.ts'
@@ -145,15 +145,10 @@ export async function startDriver(
     api: config.cluster.events ? api : undefined,
   })
   const reporter = createPullReporter({ recorder: events })
-  const startupTaint =
-    api === undefined || config.cluster.startupTaint === undefined
-      ? undefined
-      : stack.use(
-          createStartupTaint({
-            ...{ api, log, node: config.nodeId },
-            key: config.cluster.startupTaint,
-          }),
-        )
+  const startupTaint = openStartupTaint({
+    ...{ api, stack, metrics, log, node: config.nodeId },
+    key: config.cluster.startupTaint,
+  })
   const storeMounts = createStoreMounts(config.storeDirectory)
   const remover = stack.use(createTreeRemover())
   const store = stack.use(

@@ -120,7 +120,9 @@ function answer(options: ClusterApiOptions, request: IncomingMessage, body: stri
       (namespace === undefined || textAt(objectAt(object, 'metadata'), 'namespace') === namespace),
   )
   if (name !== undefined) {
-    const one = found.find((object) => textAt(objectAt(object, 'metadata'), 'name') === name)
+    const one = found.find(
+      (object) => textAt(objectAt(object, 'metadata'), 'name') === decodeURIComponent(name),
+    )
     return one === undefined
       ? failure(404, `${plural} "${name}" not found`)
       : { status: 200, body: one }

@@ -1,4 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { findingText, workflowCommand } from '../../cli/finding-text.ts'
 import { lint, lintManifest } from '../../cli/lint.ts'
@@ -6,6 +7,7 @@ import { runToEnd } from '../support/command.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { runCommand } from './command-run.ts'
 
+const MAIN = join(import.meta.dirname, '../../cli/main.ts')
 const WHY =
   'invalid reference "x": no registry, and neither tag nor digest; expected registry/repository:tag, e.g. "docker.io/library/x:latest"'
 const ERROR = `error: Pod/web: Invalid oras.land/artifacts["/app"]: ${WHY}`
@@ -59,7 +61,7 @@ describe('oras-csi lint', () => {
       `${JSON.stringify(
         [
           {
-            ...{ file: 'stdin', line: 6, column: 33, severity: 'error' },
+            ...{ file: 'stdin', line: 6, column: 33, severity: 'error', code: 'INVALID' },
             message: `Invalid oras.land/artifacts["/app"]: ${WHY}`,
             ...{ object: 'Pod/web', path: 'metadata.annotations["oras.land/artifacts"]' },
           },
@@ -94,6 +96,22 @@ ${file('d', 'sub', 'c.yml')}:6:27: ${WARNING}
       err: '',
     })
   })
+
+  test.each(['.', './', './web.yaml', 'web.yaml'])(
+    'names files as GitHub does, where it is given "%s"',
+    async (path) => {
+      await using directory = await temporaryDirectory()
+      await mkdir(directory.file('.git'))
+      await writeFile(directory.file('.git', 'web.yaml'), BAD)
+      await writeFile(directory.file('web.yaml'), BAD)
+      const args = [MAIN, 'lint', path]
+      const options = { cwd: directory.path, accept: [1] }
+      expect(await runToEnd(process.execPath, args, options)).toStrictEqual({
+        ...{ status: 1, stderr: '' },
+        stdout: `web.yaml:6:33: ${ERROR}\n`,
+      })
+    },
+  )
 
   test('holds manifests against a policy, for the namespace they name or the one that is given', async () => {
     await using directory = await temporaryDirectory()

@@ -30,7 +30,9 @@ export async function readLiveMetrics(): Promise<LiveMetrics> {
   const policy = directory.file('policy.yaml')
   await writeFile(policy, POLICY)
   await using node = await startNode()
-  await using driver = await node.startDriver({ args: [`--policy-file=${policy}`] })
+  await using driver = await node.startDriver({
+    args: [`--policy-file=${policy}`, '--startup-taint=csi.oras.land/agent-not-ready'],
+  })
   const authority = await createCertificateAuthority()
   await mountSecret(directory.path, await authority.issue({ names: NAMES }))
   await using webhook = startProcess({

@@ -13,11 +13,11 @@ After this page you know what can be set when the webhook and the driver are sta
 
 Flags are arguments of the containers: \`--name=VALUE\`. With Helm, \`webhook.flags\` and \`driver.flags\` take them, without dashes. With kustomize, a patch adds to \`args\`.
 
-| kind of value | e.g. |
-| --- | --- |
-| DURATION | \`250ms\`, \`15s\`, \`5m\`, \`24h\` |
-| BYTES | \`4096\`, \`500M\`, \`100Gi\` |
-| [HOST]:PORT | \`:9443\`, \`127.0.0.1:9443\` |
+| kind of value | e.g.                        |
+| ------------- | --------------------------- |
+| DURATION      | \`250ms\`, \`15s\`, \`5m\`, \`24h\` |
+| BYTES         | \`4096\`, \`500M\`, \`100Gi\`     |
+| [HOST]:PORT   | \`:9443\`, \`127.0.0.1:9443\`   |
 
 This page is written by \`node test/docs/write-reference-flags.ts\` from what \`--help\` says; a test compares the two.
 `
@@ -44,9 +44,21 @@ export function flagTable(help: string): string {
     const isNote = /^(?:default |or \$|may be repeated)/.test(notes)
     const shown = isNote ? said : text
     const fallback = isNote ? noteText(name, notes) : ''
-    return [`| \`--${name}\` | ${value} | ${escaped(shown)} | ${fallback} |`]
+    return [[`\`--${name}\``, value, escaped(shown), fallback]]
   })
-  return `${['| flag | value | says | default |', '| --- | --- | --- | --- |', ...rows].join('\n')}\n`
+  return table([['flag', 'value', 'says', 'default'], ...rows])
+}
+
+/** Writes a table as the formatter does: columns as wide as their widest cell. */
+function table(rows: readonly (readonly string[])[]): string {
+  const [head = []] = rows
+  const widths = head.map((_, column) =>
+    Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]) =>
+    `| ${widths.map((width, column) => (cells[column] ?? '').padEnd(width)).join(' | ')} |`
+  const rule = line(widths.map((width) => '-'.repeat(width)))
+  return `${[line(head), rule, ...rows.slice(1).map(line)].join('\n')}\n`
 }
 
 function noteText(name: string, notes: string): string {

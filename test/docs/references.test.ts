@@ -1,16 +1,25 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { ATTRIBUTES } from '../../common/composition/attribute-name.ts'
 import { decodeAttributes } from '../../common/composition/attributes.ts'
 import { ANNOTATIONS, LIMITS } from '../../common/composition/composition.ts'
 import { FIELD_NAMES } from '../../common/composition/entry-field.ts'
 import { parsePolicy } from '../../common/policy/parse-policy.ts'
 import { mutate } from '../../webhook/mutate.ts'
-import { CHECKOUT } from '../manifests/manifest-objects.ts'
+import {
+  at,
+  CHECKOUT,
+  containerOf,
+  objectIn,
+  objectName,
+  objectNamed,
+  readBase,
+} from '../manifests/manifest-objects.ts'
 import { run } from '../support/command.ts'
 import { thrownBy } from '../support/thrown.ts'
-import { DOC_PAGES, readDoc } from './blocks.ts'
+import { DOC_PAGES, readDoc, textOf } from './blocks.ts'
 import { flagTable, referenceFlagsPage } from './reference-flags.ts'
 import { sequenceSvg } from './sequence-svg.ts'
 import { WAY_OF_A_POD } from './way-of-a-pod.ts'
@@ -36,7 +45,7 @@ describe('reference-annotations.md', () => {
   })
 
   test('has the limits', () => {
-    const rows = [...section(page, 'Limits').matchAll(/^\| ([a-z ]+) \| (\d+) \|$/gm)]
+    const rows = [...section(page, 'Limits').matchAll(/^\| ([a-z ]+?) +\| (\d+) +\|$/gm)]
     expect(rows.map(([, name, count]) => [name, Number(count)])).toEqual([
       ['entries of a pod', LIMITS.entriesPerPod],
       ['sources of a volume', LIMITS.sourcesPerVolume],
@@ -86,7 +95,7 @@ describe('reference-attributes.md', () => {
   })
 
   test('is right about what holds where an attribute is left out', () => {
-    const rows = [...page.matchAll(/^\| `(oras\.[a-z.]+)` \| .* \| `([a-z/]+)` \|$/gm)]
+    const rows = [...page.matchAll(/^\| `(oras\.[a-z.]+)` +\| .* \| `([a-z/]+)` +\|$/gm)]
     expect(rows.map(([, name]) => name)).toContain(ATTRIBUTES.unpack)
     const plain = { [ATTRIBUTES.reference]: 'ghcr.io/acme/app:v1' }
     for (const [, name = '', value = ''] of rows) {
@@ -112,7 +121,7 @@ describe('policy.md', () => {
   })
 })
 
-describe('reference-flags.md', () => {
+describe('reference-flags.md', { timeout: 120_000 }, () => {
   test('is what the programs say (else: node test/docs/write-reference-flags.ts)', async () => {
     expect(readDoc('docs/reference-flags.md')).toBe(await referenceFlagsPage())
   })
@@ -125,8 +134,8 @@ describe('reference-flags.md', () => {
       '  --help    show this text',
     ].join('\n')
     expect(flagTable(help).split('\n').slice(2, 4)).toEqual([
-      '| `--a` | NAME | what \\| it (is) | `b`, or `$C` |',
-      '| `--dd` |  | a switch (really) |  |',
+      '| `--a`  | NAME  | what \\| it (is)   | `b`, or `$C` |',
+      '| `--dd` |       | a switch (really) |              |',
     ])
   })
 
@@ -151,11 +160,58 @@ describe('operations.md', () => {
     )
     expect(names.filter((name) => !sources.includes(`'${name}'`))).toEqual([])
     const flags = readDoc('docs/reference-flags.md')
-    for (const [, name, value] of section(page, 'Eviction').matchAll(
-      /^\| `(--[a-z-]+)` \| (\S+) \|/gm,
-    )) {
-      expect(flags).toMatch(new RegExp(`^\\| \`${name}\` .* \`${value}\` \\|$`, 'm'))
-    }
+    const shown = [...section(page, 'Eviction').matchAll(/^\| `(--[a-z-]+)` +\| (\S+) +\|/gm)].map(
+      ([, name, value]) => [name, value],
+    )
+    const known = shown.map(([name]) => {
+      const row = new RegExp(`^\\| \`${name}\` .* \`(\\S+)\` +\\|$`, 'm').exec(flags)
+      return [name, row?.[1]]
+    })
+    expect(shown).toHaveLength(4)
+    expect(shown).toEqual(known)
+  })
+})
+
+describe('what pages say of the manifests', () => {
+  test('install.md names what is brought', async () => {
+    const names = (await readBase()).map(objectName)
+    const table =
+      section(readDoc('docs/install.md'), 'What it needs').split('What it brings:')[1] ?? ''
+    const rows = [...table.matchAll(/^\| (.+?) +\| (.+?) +\| .* \|$/gm)].slice(2)
+    const expected = rows.flatMap(([, what = '', where = '']) => brings(what, where))
+    expect(expected).toHaveLength(6)
+    expect(expected.filter((name) => !names.includes(name))).toEqual([])
+  })
+
+  test('operations.md has the memory that is asked for', async () => {
+    const base = await readBase()
+    const asked = [
+      'Deployment oras-csi/oras-csi-webhook',
+      'DaemonSet oras-csi-node/oras-csi-driver',
+    ]
+      .map((name) => objectIn(containerOf(objectNamed(base, name)), 'resources'))
+      .map((resources) => ({
+        memory: ['requests', 'limits'].map((kind) => at(resources, kind, 'memory')),
+        cpu: at(resources, 'requests', 'cpu'),
+      }))
+    const text = section(readDoc('docs/operations.md'), 'What it needs')
+    const row = (name: string) =>
+      (new RegExp(`^\\| ${name} .*$`, 'm').exec(text)?.[0] ?? '').split('|').slice(2, 4)
+    const memory = row('memory').map((cell) =>
+      cell.replace(/ /g, '').replaceAll('iB', 'i').split(','),
+    )
+    const cpu = row('CPU').map((cell) => cell.trim())
+    expect(memory.map((sizes, index) => ({ memory: sizes, cpu: cpu[index] }))).toEqual(asked)
+  })
+
+  test('opentelemetry.md shows the variable that comes out', () => {
+    const template = objectIn(parse(textOf('composed/opentelemetry')), 'spec', 'template')
+    const page = readDoc('docs/recipes/opentelemetry.md')
+    const [, shown = ''] = /gets `JAVA_TOOL_OPTIONS=(.*)`/.exec(page) ?? []
+    expect(at(mutate(template).pod, 'spec', 'containers', 0, 'env')).toEqual([
+      { name: 'JAVA_TOOL_OPTIONS', value: shown },
+      { name: 'OTEL_SERVICE_NAME', value: 'shop' },
+    ])
   })
 })
 
@@ -190,6 +246,17 @@ function normal({ sources, ...volume }: ReturnType<typeof decodeAttributes>) {
   }
 }
 
+/** The objects of a row of install.md, as `objectName` names them. */
+function brings(what: string, where: string): readonly string[] {
+  const [, kind = '', name = ''] = /^(?:(\w+) )?`([^`]+)`$/.exec(what) ?? []
+  const [, namespace] = /^namespace `([^`]+)`$/.exec(where) ?? []
+  if (namespace !== undefined) return [`${kind} ${namespace}/${name}`]
+  const kinds = where.includes('webhook configuration')
+    ? ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration']
+    : [where]
+  return kinds.map((own) => `${own} ${name}`)
+}
+
 /** What stands as code in the first column of tables. */
 function firstColumn(text: string): readonly string[] {
   return [...text.matchAll(/^\| `([^`]+)`\s*\|/gm)].map(([, cell]) => cell ?? '')
@@ -204,6 +271,7 @@ function section(page: string, title: string): string {
 /** The flags of all programs, and those of others that pages speak of. */
 async function knownFlags(): Promise<ReadonlySet<string>> {
   const cli = [
+    'krm',
     'check',
     'lint',
     'preview',
@@ -232,6 +300,14 @@ let helps: Promise<string[]> | undefined
 
 /** Of kubectl, helm, oras, the kubelet and the cluster autoscaler, and what stands for any flag. */
 const OF_OTHERS = [
-  ...['set', 'set-file', 'plain-http', 'root-dir', 'enable-csi-node-aware-scheduling'],
+  ...[
+    'set',
+    'set-file',
+    'plain-http',
+    'root-dir',
+    'enable-csi-node-aware-scheduling',
+    'enable-alpha-plugins',
+    'enable-exec',
+  ],
   'name',
 ]

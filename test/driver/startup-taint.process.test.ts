@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { startApiImitation } from '../support/api-imitation.ts'
 import { startNode } from '../support/driver.ts'
 import { register } from '../support/kubelet.ts'
+import { sampleOf, scrape } from '../support/metrics.ts'
 import { whyNoMounts } from '../support/mounts.ts'
 import { withMessage } from '../support/process.ts'
 import { skipUnless } from '../support/skip-unless.ts'
@@ -28,6 +29,8 @@ test('a new node loses its startup taint when the kubelet has registered the dri
   await register(`${node.kubeletDir}/plugins_registry`)
   await driver.process.waitForLine(withMessage('startup taint removed'))
   expect(server.objects.get(path)).toEqual({ spec: { taints: [] } })
+  const families = await scrape(driver.healthUrl)
+  expect(sampleOf(families, 'oras_csi_startup_taint')).toBe(0)
 })
 
 test('without an API server the driver serves, and says that the taint stays', async (context) => {
@@ -35,4 +38,5 @@ test('without an API server the driver serves, and says that the taint stays', a
   await using node = await startNode()
   await using driver = await node.startDriver({ args: [`--startup-taint=${KEY}`] })
   await driver.process.waitForLine(withMessage('the startup taint stays: no API server'))
+  expect(sampleOf(await scrape(driver.healthUrl), 'oras_csi_startup_taint')).toBe(1)
 })

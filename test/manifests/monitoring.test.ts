@@ -134,6 +134,8 @@ describe('the dashboard', () => {
       // In the alerts, and a policy that is broken is no curve.
       'oras_csi_policy_last_load_success',
       'oras_csi_policy_last_load_success_timestamp_seconds',
+      // An alert says it.
+      'oras_csi_startup_taint',
       'oras_csi_store_inodes',
       'oras_csi_webhook_connections',
     ])

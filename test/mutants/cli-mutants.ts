@@ -34,7 +34,7 @@ export const CLI_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'cli: takes the empty lines from text that ends with them',
-    file: 'cli/yaml-edits.ts',
+    file: 'cli/yaml-page.ts',
     text: 'return isKept ? end :',
     replacement: 'return',
     tests: COMPOSED_TEXT,

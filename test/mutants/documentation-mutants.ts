@@ -29,8 +29,8 @@ export const DOCUMENTATION_MUTANTS: readonly Mutant[] = [
   {
     name: 'docs: a page that no other leads to',
     file: 'docs/README.md',
-    text: '| [tenants.md](tenants.md) ',
-    replacement: '| tenants.md ',
+    text: '[tenants.md](tenants.md)',
+    replacement: 'tenants.md',
     tests: DOCS,
   },
   {
@@ -64,15 +64,15 @@ export const DOCUMENTATION_MUTANTS: readonly Mutant[] = [
   {
     name: 'docs: an attribute with a default that is not the one',
     file: 'docs/reference-attributes.md',
-    text: '| `readable`, `keep` | `readable` |',
-    replacement: '| `readable`, `keep` | `keep` |',
+    text: '| `/` ',
+    replacement: '| `lib` ',
     tests: REFERENCES,
   },
   {
     name: 'docs: a field of an entry is left out',
     file: 'docs/reference-annotations.md',
-    text: '| `platform` | which manifest',
-    replacement: '| platform | which manifest',
+    text: '| `platform` ',
+    replacement: '| platform ',
     tests: REFERENCES,
   },
   {

@@ -119,8 +119,8 @@ export const EVENTS_MUTANTS: readonly Mutant[] = [
   {
     name: 'goes on telling of a pull that is over',
     file: 'driver/events/pull-reporter.ts',
-    text: 'clearTimeout(timer.current)',
-    replacement: '',
+    text: '} finally {\n          clearTimeout(timer.current)',
+    replacement: '} finally {',
     tests: REPORTER,
     only: 'its end',
   },

@@ -1,5 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are code
 import { ACCESS_MUTANTS } from './access-mutants.ts'
+import { CHECK_MUTANTS } from './check-mutants.ts'
 import { CLI_MUTANTS } from './cli-mutants.ts'
 import { COMPOSITION_MUTANTS } from './composition-mutants.ts'
 import { CREDENTIAL_MUTANTS } from './credential-mutants.ts'
@@ -49,6 +50,7 @@ const CERTIFICATE = ['test/webhook/certificate.test.ts']
 /** Every breakage is one that somebody could make by mistake. Whoever adds a guarantee adds the one that takes it away. */
 export const MUTANTS: readonly Mutant[] = [
   ...ACCESS_MUTANTS,
+  ...CHECK_MUTANTS,
   ...CLI_MUTANTS,
   ...COMPOSITION_MUTANTS,
   ...CREDENTIAL_MUTANTS,

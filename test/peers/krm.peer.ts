@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { parseManifest } from '../../cli/manifest.ts'
@@ -9,6 +9,7 @@ import { run, runToEnd } from '../support/command.ts'
 import { whyNoProgram } from '../support/skip-unless.ts'
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary-directory.ts'
 import { buildGoProgram } from './go-program.ts'
+import { CHART } from './rendered.ts'
 
 const why = await whyNoProgram('go')
 const MAIN = join(CHECKOUT, 'cli/main.ts')
@@ -79,6 +80,36 @@ describe.skipIf(why !== undefined)(`kustomize${why === undefined ? '' : ` (${why
     await using directory = await kustomization('ghcr.io/acme/app:latest', 'spec: {strict: true}\n')
     const { stderr } = await runToEnd(kustomize, [...FLAGS, directory.path], { accept: [1] })
     expect(stderr).toContain('warning: Deployment/web: Tag "latest" moves')
+  })
+})
+
+describe.skipIf(why !== undefined)(`Helm${why === undefined ? '' : ` (${why})`}`, () => {
+  let program = ''
+  beforeAll(async () => {
+    program = await buildGoProgram('helm')
+  }, 900_000)
+
+  test('renders what "oras-csi preview" composes in a pipe, every other line kept', async () => {
+    await using chart = await temporaryDirectory()
+    await mkdir(chart.file('templates'))
+    await writeFile(chart.file('Chart.yaml'), 'apiVersion: v2\nname: shop\nversion: 0.1.0\n')
+    const reference = '{{ .Values.reference }}'
+    await writeFile(chart.file('templates', 'web.yaml'), MANIFESTS(reference))
+    const template = ['template', 'shop', chart.path, '--set', 'reference=ghcr.io/acme/app:v1']
+    const input = await run(program, template)
+    const shown = await run(process.execPath, [MAIN, 'preview', '-f', '-'], { input })
+    const before = input.split('\n').filter((line) => !/^ +(?:initC|c)ontainers: /.test(line))
+    expect(shown.split('\n')).toEqual(expect.arrayContaining(before))
+    expect(shown).toContain('# Source: shop/templates/web.yaml\n')
+    const verdict = compose(templateOf(objectsOf(input)))
+    if (verdict.kind === 'denied') throw verdict.error
+    expect(templateOf(objectsOf(shown))).toEqual(verdict.pod)
+  })
+
+  test('renders the shipped chart, which "oras-csi preview" leaves as it is', async () => {
+    const input = await run(program, ['template', 'oras-csi', CHART])
+    expect(await run(process.execPath, [MAIN, 'preview', '-f', '-'], { input })).toBe(input)
+    expect(await run(process.execPath, [MAIN, 'lint', '--strict', '-'], { input })).toBe('')
   })
 })
 

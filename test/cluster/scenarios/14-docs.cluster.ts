@@ -1,56 +1,34 @@
-import { copyFile, symlink, writeFile } from 'node:fs/promises'
 import { expect, inject, test } from 'vitest'
-import { block } from '../../docs/blocks.ts'
-import { openShell, orasScript, quoted, type Shell } from '../../docs/shell.ts'
-import { buildGoProgram } from '../../peers/go-program.ts'
+import { parse } from 'yaml'
+import { block, textOf } from '../../docs/blocks.ts'
 import { poll } from '../../support/poll.ts'
-import { temporaryDirectory } from '../../support/temporary-directory.ts'
-import { NODE_NAME } from '../addresses.ts'
-import { LOCAL_REGISTRY, startLocalRegistry, stopLocalRegistry } from '../node/local-registry.ts'
 import { placesIn } from '../places.ts'
+import { type DocReader, openDocReader } from '../support/doc-reader.ts'
 import { DRIVER_NAMESPACE, ready, uninstall } from '../support/install.ts'
+import { javaProgram } from '../support/java-program.ts'
 import { createKubectl, type Kubectl } from '../support/kubectl.ts'
+import { answerOf, deploymentReady, podObject, podReady, podsOf, shellIn } from '../support/pods.ts'
 import { openScenario } from '../support/scenario.ts'
 
-const MANIFESTS = new URL('../../../manifests', import.meta.url).pathname
-const NAMESPACE = 'docs'
-/** What the shipped manifests run. */
-const IMAGE = 'ghcr.io/oras-csi/oras-csi:0.1.0'
+const TIMEOUT_MS = 900_000
 
-test('the pages lead a reader from installing to removing', { timeout: 900_000 }, async () => {
+// The scenarios before these took the installation away.
+test('the pages lead a reader from installing to removing', { timeout: TIMEOUT_MS }, async () => {
   const places = placesIn(inject('clusterRoot'))
   const kubectl = createKubectl(places)
   await using stack = new AsyncDisposableStack()
   stack.defer(() => uninstall(kubectl))
-  const directory = stack.use(await temporaryDirectory())
-  stack.defer(() => stopLocalRegistry(places))
-  await startLocalRegistry(places)
-  const kubeconfig = directory.file('kubeconfig')
-  await copyFile(places.kubeconfig, kubeconfig)
-  const shell = await openShell(directory, {
-    programs: {
-      oras: orasScript(await buildGoProgram('oras-go')),
-      kubectl: `exec ${quoted(`${places.bin}/kubectl`)} "$@"`,
-    },
-    env: { KUBECONFIG: kubeconfig },
-    timeoutMs: 400_000,
-  })
-  await symlink(MANIFESTS, `${shell.cwd}/manifests`)
-  const reader = createReader(shell)
+  const reader = stack.use(await openDocReader(places))
 
-  // install.md
   expect(await reader.type(block('cluster/install'))).toContain('successfully rolled out')
   await ready(kubectl)
   expect(await reader.type(block('cluster/installed'))).toContain('csi.oras.land')
-
-  // first-artifact.md, in a namespace of its own
   {
-    await using scenario = await openScenario(NAMESPACE)
-    await shell.type(`kubectl config set-context --current --namespace ${NAMESPACE}`)
+    await using scenario = await openScenario('docs')
+    await reader.type('kubectl config set-context --current --namespace docs')
     await firstArtifact(reader, scenario.kubectl)
+    await recipes(reader, scenario.kubectl)
   }
-
-  // install.md again
   await poll(async () => (await reader.type(block('cluster/users'))) === 'none\n', {
     deadlineMs: 120_000,
     what: 'the pods with artifacts to be gone',
@@ -59,32 +37,31 @@ test('the pages lead a reader from installing to removing', { timeout: 900_000 }
   await purge(reader, kubectl)
 })
 
-/** Somebody who types what the pages say, with a registry of his own. */
-interface Reader {
-  /** Gives the standard output. */
-  type(script: string): Promise<string>
-  save(file: string, text: string): Promise<void>
-}
-
-function createReader(shell: Shell): Reader {
-  const own = (text: string) =>
-    text
-      .replaceAll('ghcr.io/acme', `${LOCAL_REGISTRY}/acme`)
-      .replaceAll('registry.example.com/oras-csi:0.1.0', IMAGE)
-      .replaceAll('nodeName: NODE', `nodeName: ${NODE_NAME}`)
-  return {
-    type: async (script) => (await shell.type(own(script))).stdout,
-    save: (file, text) => writeFile(`${shell.cwd}/${file}`, own(text)),
+test('the pages lead a reader who prefers Helm, too', { timeout: TIMEOUT_MS }, async () => {
+  const places = placesIn(inject('clusterRoot'))
+  const kubectl = createKubectl(places)
+  await using reader = await openDocReader(places)
+  const status = 'helm status oras-csi --namespace oras-csi'
+  await reader.type(block('cluster/helm-install'))
+  try {
+    await ready(kubectl)
+    await reader.type(block('cluster/helm-upgrade'))
+    expect(await reader.type(status)).toContain('REVISION: 2')
+    await reader.type(block('cluster/helm-rollback'))
+    expect(await reader.type(status)).toContain('REVISION: 3')
+    await ready(kubectl)
+  } finally {
+    await reader.type(block('cluster/helm-uninstall'))
   }
-}
+})
 
-async function firstArtifact(reader: Reader, kubectl: Kubectl): Promise<void> {
+async function firstArtifact(reader: DocReader, kubectl: Kubectl): Promise<void> {
   await reader.type(block('cluster/first-push'))
-  await reader.save('first.yaml', block('cluster/first-deployment'))
+  await reader.save('first.yaml', reader.own(block('cluster/first-deployment')))
   expect(await reader.type(block('cluster/first-preview'))).toContain('+')
   await reader.type(block('cluster/first-apply'))
   await answered(reader, block('cluster/first-answer'), 'Hello from an artifact')
-  expect(await reader.type(block('cluster/first-look'))).toContain(`${LOCAL_REGISTRY}/acme/site`)
+  expect(await reader.type(block('cluster/first-look'))).toContain(reader.own('ghcr.io/acme/site'))
   expect(await reader.type(block('cluster/check'))).not.toBe('')
   expect(await reader.type(block('cluster/go-users'))).toContain('csi.oras.land')
 
@@ -99,14 +76,14 @@ async function firstArtifact(reader: Reader, kubectl: Kubectl): Promise<void> {
 
   expect(await reader.type(block('cluster/describe'))).toContain('csi.oras.land')
   expect(await reader.type(block('cluster/logs'))).toContain('oras-csi-driver')
-  expect(await reader.type(block('cluster/cache'))).toContain(`${LOCAL_REGISTRY}/acme/site`)
+  expect(await reader.type(block('cluster/cache'))).toContain(reader.own('ghcr.io/acme/site'))
   await reader.type(block('cluster/secret'))
   expect((await kubectl.get('secret', 'acme-pull')).type).toBe('kubernetes.io/dockerconfigjson')
   await byHandDenied(reader, kubectl)
   await reader.type(block('cluster/first-clean'))
 }
 
-async function answered(reader: Reader, script: string, text: string): Promise<void> {
+async function answered(reader: DocReader, script: string, text: string): Promise<void> {
   await poll(
     // The container may not serve yet, and one that ends may still be asked.
     async () => (await reader.type(script).catch(() => '')).includes(text),
@@ -114,7 +91,7 @@ async function answered(reader: Reader, script: string, text: string): Promise<v
   )
 }
 
-async function byHandDenied(reader: Reader, kubectl: Kubectl): Promise<void> {
+async function byHandDenied(reader: DocReader, kubectl: Kubectl): Promise<void> {
   await reader.save('policy.yaml', block('cluster/by-hand-denied'))
   await reader.type('kubectl apply -f policy.yaml')
   const volume = {
@@ -122,7 +99,7 @@ async function byHandDenied(reader: Reader, kubectl: Kubectl): Promise<void> {
     csi: {
       driver: 'csi.oras.land',
       readOnly: true,
-      volumeAttributes: { 'oras.artifact.reference': `${LOCAL_REGISTRY}/acme/site:v1` },
+      volumeAttributes: { 'oras.artifact.reference': reader.own('ghcr.io/acme/site:v1') },
     },
   }
   const pod = {
@@ -145,8 +122,40 @@ async function byHandDenied(reader: Reader, kubectl: Kubectl): Promise<void> {
   }
 }
 
-async function purge(reader: Reader, kubectl: Kubectl): Promise<void> {
-  await reader.save('purge.yaml', block('cluster/purge'))
+async function recipes(reader: DocReader, kubectl: Kubectl): Promise<void> {
+  // recipes/java.md
+  await reader.save('hello.jar', await javaProgram('hello.jar', '1.0'))
+  await reader.type(textOf('oras/java'))
+  await kubectl.apply(reader.own(textOf('composed/java')))
+  await deploymentReady(kubectl, 'hello')
+  for (const pod of await podsOf(kubectl, 'hello')) {
+    expect(await answerOf(pod.status.podIP, 8080)).toBe('hello 1.0 on the first base')
+  }
+
+  // recipes/plug-ins.md
+  const pushed = { 'plugins-base:3': ['a.jar', 'b.jar'], 'plugins-extra:1': ['b.jar', 'c.jar'] }
+  for (const [name, files] of Object.entries(pushed)) {
+    for (const file of files) await reader.save(file, `${file} of ${name}`)
+    await reader.type(`oras push ghcr.io/acme/${name} ${files.join(' ')}`)
+  }
+  const annotations = parse(reader.own(textOf('composed/plug-ins')))
+  await kubectl.apply([podObject('plug-ins', { annotations })])
+  await podReady(kubectl, 'plug-ins')
+  expect(await shellIn(kubectl, 'plug-ins', 'cd /opt/plugins && grep -h . *')).toBe(
+    'a.jar of plugins-base:3\nb.jar of plugins-extra:1\nc.jar of plugins-extra:1\n',
+  )
+
+  // reference-attributes.md, with the secret of credentials.md
+  await reader.save('index.html', '<p>by hand')
+  await reader.type('oras push ghcr.io/acme/site:v3 index.html')
+  await kubectl.apply(reader.own(textOf('composed/by-hand')))
+  await podReady(kubectl, 'site')
+  const { status } = await kubectl.get('pod', 'site')
+  expect(await answerOf(status.podIP, 80)).toBe('<p>by hand')
+}
+
+async function purge(reader: DocReader, kubectl: Kubectl): Promise<void> {
+  await reader.save('purge.yaml', reader.own(block('cluster/purge')))
   await poll(async () => (await kubectl.in(DRIVER_NAMESPACE).get('pods')).items.length === 0, {
     deadlineMs: 60_000,
     what: 'the driver to be gone',

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { CodedError } from '../../../common/errors.ts'
 import { keyringOf } from '../../../common/oci/credentials.ts'
 import { parseReference } from '../../../common/oci/reference.ts'
@@ -20,14 +20,17 @@ const CALL = {
   signal: new AbortController().signal,
 }
 
+/** So that a test hears of the end only. */
+const NOTHING_YET = { shortMs: 600_000, progressMs: 600_000 }
+
 /** A pull that a test decides about, reported with the times given. */
-function setUp(options: { shortMs?: number; progressMs?: number } = {}) {
+function setUp(options: { shortMs?: number; progressMs?: number } = NOTHING_YET) {
   const told: PodEvent[] = []
   const time = { ms: 0 }
   const reporter = createPullReporter({
     recorder: { record: (event) => told.push(event) },
     now: () => time.ms,
-    ...{ shortMs: 600_000, progressMs: 600_000, ...options },
+    ...options,
   })
   let progress: Progress | undefined
   let outcome = Promise.withResolvers<Tree>()
@@ -80,24 +83,35 @@ test('a short pull is told once, when it is over', async () => {
   ])
 })
 
-test('a long pull is told with its size when it begins, how far it is, and its end', async () => {
-  const set = setUp({ shortMs: 0, progressMs: 1 })
+test('a long pull is told with its size after a second, every 30 s how far it is, and its end', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  using _ = { [Symbol.dispose]: () => vi.useRealTimers() }
+  const set = setUp({})
+  const pass = (ms: number) => {
+    set.time.ms += ms
+    vi.advanceTimersByTime(ms)
+  }
   set.at({ done: 0, total: 15 * GIB })
   const { result, resolve } = set.start()
-  await poll(() => set.told.length > 0, WAIT)
+  pass(999)
+  expect(set.told).toEqual([])
+  pass(1)
   set.at({ done: 1.2 * GIB, total: 15 * GIB })
-  await poll(() => set.told.at(-1)?.message.includes(' of '), WAIT)
-  set.time.ms = 92_000
+  pass(29_999)
+  expect(set.told).toHaveLength(1)
+  pass(1)
+  set.at({ done: 9 * GIB, total: 15 * GIB })
+  pass(30_000)
+  pass(1_000)
   resolve(TREE)
   await result
-  expect([...new Set(set.texts())]).toEqual([
+  pass(600_000)
+  expect(set.texts()).toEqual([
     'PullingArtifact: Pulling artifact "ghcr.io/acme/app:v1": 15.0 GiB',
     'PullingArtifact: Pulling artifact "ghcr.io/acme/app:v1": 1.2 GiB of 15.0 GiB',
-    'PulledArtifact: Pulled artifact "ghcr.io/acme/app:v1" (15.0 GiB) in 92 s',
+    'PullingArtifact: Pulling artifact "ghcr.io/acme/app:v1": 9.0 GiB of 15.0 GiB',
+    'PulledArtifact: Pulled artifact "ghcr.io/acme/app:v1" (15.0 GiB) in 62 s',
   ])
-  const count = set.told.length
-  await new Promise((resolve) => setTimeout(resolve, 20))
-  expect(set.told).toHaveLength(count)
 })
 
 test('a pull of which nothing is known yet is told without a size', async () => {
