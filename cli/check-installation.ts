@@ -2,6 +2,7 @@ import { isCodedError } from '../common/errors.ts'
 import { type JsonObject, objectAt, objectsAt, textAt } from '../webhook/json.ts'
 import { objectAlong } from '../webhook/workload-template.ts'
 import { command } from './check-finding.ts'
+import { matchesSelector } from './kubernetes-selector.ts'
 import type { KubernetesSnapshot } from './kubernetes-snapshot.ts'
 
 /** The names that the API server knows our webhooks by, whatever the installation calls the objects around them. */
@@ -50,6 +51,17 @@ export async function webhookPlace(view: KubernetesSnapshot): Promise<WebhookPla
     if (isCodedError(error, 'DENIED')) return USUAL_PLACE
     throw error
   }
+}
+
+/** Answers whether the webhook is not asked about the pods of a namespace. @throws DENIED */
+export async function isExcluded(view: KubernetesSnapshot, namespace: string): Promise<boolean> {
+  const found = await findWebhook(view, MUTATING_WEBHOOK)
+  const object = await view.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}`)
+  const labels = objectAlong(object, ['metadata', 'labels']) ?? {}
+  return !matchesSelector(objectAt(found?.webhook, 'namespaceSelector'), {
+    'kubernetes.io/metadata.name': namespace,
+    ...labels,
+  })
 }
 
 /** Finds the webhook's Deployment. @throws DENIED */

@@ -50,7 +50,7 @@ export const stuckMounts: ClusterCheck = {
 }
 
 /** `MountVolume.SetUp failed for volume "oras-app" : rpc error: code = NotFound desc = ...` */
-const MESSAGE = /^MountVolume\.\w+ failed for volume "([^"]+)" : ([\s\S]*)$/
+const MESSAGE = /^MountVolume\.\w+(?: initialization)? failed for volume "([^"]+)" : ([\s\S]*)$/
 const RPC = /^rpc error: code = \w+ desc = /
 
 function volumeOf(event: JsonObject): string | undefined {

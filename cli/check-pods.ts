@@ -1,10 +1,16 @@
 import { ANNOTATIONS } from '../common/composition/composition.ts'
+import { isCodedError } from '../common/errors.ts'
 import { type JsonObject, objectAt, textAt } from '../webhook/json.ts'
 import { objectAlong } from '../webhook/workload-template.ts'
 import type { CheckContext, ClusterCheck } from './check-context.ts'
 import { type CheckFinding, command, fail, ok } from './check-finding.ts'
-import { findWebhook, MUTATING_WEBHOOK, nameOf, namespaceOf } from './check-installation.ts'
-import { matchesSelector } from './kubernetes-selector.ts'
+import {
+  findWebhook,
+  isExcluded,
+  MUTATING_WEBHOOK,
+  nameOf,
+  namespaceOf,
+} from './check-installation.ts'
 import { counted } from './text-table.ts'
 
 const MIRROR = 'kubernetes.io/config.mirror'
@@ -22,11 +28,10 @@ export const composedPods: ClusterCheck = {
       const where = namespace === undefined ? '' : ` in namespace ${namespace}`
       return [ok(`${counted(pods.length, 'pod')} with artifacts${where}, all composed`)]
     }
-    const why = await reasons(context)
     const findings: CheckFinding[] = []
     for (const pod of without) {
       const place = `${namespaceOf(pod)}/${nameOf(pod)}`
-      const { reason, todo } = await why(pod)
+      const { reason, todo } = await reasonFor(pod, context)
       findings.push(fail(`Pod ${place} wants artifacts and has none: ${reason}`, todo))
     }
     return findings
@@ -38,42 +43,44 @@ interface Reason {
   readonly todo: string
 }
 
-/** What is known of the installation and the namespaces, as far as one may know it. */
-async function reasons({ view }: CheckContext): Promise<(pod: JsonObject) => Promise<Reason>> {
-  const found = await findWebhook(view, MUTATING_WEBHOOK)
-  const installed = creationOf(found?.configuration)
-  const selector = objectAt(found?.webhook, 'namespaceSelector')
-  return async (pod) => {
-    const namespace = namespaceOf(pod)
-    const again = command('kubectl', '--namespace', namespace, 'delete', 'pod', nameOf(pod))
-    if (annotationsOf(pod)[MIRROR] !== undefined) {
-      return {
-        reason: 'it is a static pod, which the kubelet makes without asking the API server',
-        todo: 'use a DaemonSet instead of a file in /etc/kubernetes/manifests',
-      }
-    }
-    const created = creationOf(pod)
-    if (found === undefined || created < installed) {
-      return {
-        reason: 'it was created before oras-csi was installed',
-        todo: `${again} (its controller makes it anew)`,
-      }
-    }
-    const object = await view.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}`)
-    const labels = objectAlong(object, ['metadata', 'labels']) ?? {}
-    if (!matchesSelector(selector, { 'kubernetes.io/metadata.name': namespace, ...labels })) {
-      return {
-        reason: `namespace ${namespace} is excluded from the webhook`,
-        todo:
-          labels['oras.land/inject'] === undefined
-            ? 'move it to another namespace: this one is never composed'
-            : command('kubectl', 'label', 'namespace', namespace, 'oras.land/inject-'),
-      }
-    }
+/** Why a pod has no artifacts, as far as one may know it. */
+async function reasonFor(pod: JsonObject, context: CheckContext): Promise<Reason> {
+  const remake = command('kubectl', '--namespace', namespaceOf(pod), 'delete', 'pod', nameOf(pod))
+  const todo = `${remake} (its controller makes it anew)`
+  try {
+    return await explain(pod, context, todo)
+  } catch (error) {
+    if (!isCodedError(error, 'DENIED')) throw error
+    return { reason: `cannot tell why: ${error.message}`, todo }
+  }
+}
+
+async function explain(pod: JsonObject, { view }: CheckContext, remake: string): Promise<Reason> {
+  if (annotationsOf(pod)[MIRROR] !== undefined) {
     return {
-      reason: 'the webhook was not asked when it was created, or the annotation was added since',
-      todo: `${again} (its controller makes it anew)`,
+      reason: 'it is a static pod, which the kubelet makes without asking the API server',
+      todo: 'use a DaemonSet instead of a file in /etc/kubernetes/manifests',
     }
+  }
+  const found = await findWebhook(view, MUTATING_WEBHOOK)
+  if (found === undefined || creationOf(pod) < creationOf(found.configuration)) {
+    return { reason: 'it was created before oras-csi was installed', todo: remake }
+  }
+  const namespace = namespaceOf(pod)
+  if (await isExcluded(view, namespace)) {
+    const object = await view.get(`/api/v1/namespaces/${encodeURIComponent(namespace)}`)
+    const labels = objectAlong(object, ['metadata', 'labels'])
+    return {
+      reason: `namespace ${namespace} is excluded from the webhook`,
+      todo:
+        textAt(labels, 'oras.land/inject') === undefined
+          ? 'move it to another namespace: this one is never composed'
+          : command('kubectl', 'label', 'namespace', namespace, 'oras.land/inject-'),
+    }
+  }
+  return {
+    reason: 'the webhook was not asked when it was created, or the annotation was added since',
+    todo: remake,
   }
 }
 

@@ -1,9 +1,11 @@
 import { ANNOTATIONS } from '../common/composition/composition.ts'
+import { isCodedError } from '../common/errors.ts'
 import { textAt } from '../webhook/json.ts'
 import { objectAlong } from '../webhook/workload-template.ts'
 import type { ClusterCheck } from './check-context.ts'
 import { command, fail, ok, warn } from './check-finding.ts'
-import { MUTATING_WEBHOOK, webhookPlace } from './check-installation.ts'
+import { isExcluded, MUTATING_WEBHOOK, webhookPlace } from './check-installation.ts'
+import type { KubernetesSnapshot } from './kubernetes-snapshot.ts'
 
 /**
  * Whether the API server gets an answer of the webhook. The one proof that needs no look at keys: it does in earnest what it does for a pod,
@@ -14,6 +16,14 @@ export const trialPod: ClusterCheck = {
   needs: 'create pods',
   async run({ view, namespace = 'default' }) {
     const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`
+    if (await isKnownExcluded(view, namespace)) {
+      return [
+        warn(
+          `Cannot tell whether the API server reaches the webhook: namespace ${namespace} is excluded from it`,
+          'oras-csi check --namespace NAMESPACE (one whose pods may have artifacts)',
+        ),
+      ]
+    }
     const { status, body, message } = await view.dryRun(path, POD)
     const place = await webhookPlace(view)
     const inWebhook = (...words: readonly string[]) =>
@@ -55,6 +65,16 @@ export const trialPod: ClusterCheck = {
       ),
     ]
   },
+}
+
+/** Whoever may not see the configuration tries it. */
+async function isKnownExcluded(view: KubernetesSnapshot, namespace: string): Promise<boolean> {
+  try {
+    return await isExcluded(view, namespace)
+  } catch (error) {
+    if (isCodedError(error, 'DENIED')) return false
+    throw error
+  }
 }
 
 /** Fit for namespaces with Pod Security "restricted" and for quotas. Its artifact is never asked for. */

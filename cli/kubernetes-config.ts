@@ -126,8 +126,7 @@ function withPlainHttp(config: KubeConfig): void {
  */
 async function withExecInfo(config: KubeConfig): Promise<void> {
   const cluster = config.getCurrentCluster()
-  const authority =
-    cluster?.caData ?? (cluster?.caFile && (await readFile(cluster.caFile, 'base64')))
+  const authority = cluster?.caData ?? (await readAuthority(cluster?.caFile))
   config.users = config.users.map((user) => {
     const exec: unknown = user.exec
     if (!isJsonObject(exec)) return user
@@ -151,6 +150,19 @@ async function withExecInfo(config: KubeConfig): Promise<void> {
     ]
     return { ...user, exec: { ...exec, env } }
   })
+}
+
+async function readAuthority(path: string | undefined): Promise<string | undefined> {
+  if (!path) return undefined
+  try {
+    return await readFile(path, 'base64')
+  } catch (cause) {
+    throw new CodedError(
+      'INVALID',
+      printable(`Cannot read the certificate-authority of the kubeconfig: ${messageOf(cause)}`),
+      { cause },
+    )
+  }
 }
 
 async function isThere(path: string): Promise<boolean> {

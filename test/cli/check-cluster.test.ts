@@ -16,6 +16,7 @@ import {
   namespace,
   type Objects,
   podIn,
+  VERSION,
 } from './check-healthy.ts'
 
 /** The official client takes seconds to load on a busy machine. */
@@ -42,7 +43,7 @@ async function check(scene: Scene) {
   const { kubeconfig } = api
   const client = await openKubernetes({ kubeconfig, env: {}, signal: AbortSignal.timeout(60_000) })
   const groups = await checkCluster({
-    ...{ view: openSnapshot(client), now: NOW, version: '0.1.0' },
+    ...{ view: openSnapshot(client), now: NOW, version: VERSION },
     ...(scene.namespace !== undefined && { namespace: scene.namespace }),
   })
   const findings = groups.flatMap((group) => group.findings)
@@ -441,6 +442,42 @@ const CASES: readonly Case[] = [
       ],
     ],
   ],
+  [
+    'a namespace for the trial pod that an admin has excluded',
+    {
+      change: (objects) => {
+        const off = namespace('default', { 'oras.land/inject': 'disabled' })
+        objects.set('Namespace default', off)
+      },
+      api: { trial: failure(403, 'nobody asks') },
+    },
+    [
+      [
+        'warning',
+        'Cannot tell whether the API server reaches the webhook: namespace default is excluded from it',
+        'oras-csi check --namespace NAMESPACE (one whose pods may have artifacts)',
+      ],
+    ],
+  ],
+  [
+    'a pod on a node whose kubelet does not know the driver',
+    {
+      change: (objects) => {
+        const pod = podIn('apps', 'early', { 'oras.land/status': '{}' })
+        const said =
+          'MountVolume.NewMounter initialization failed for volume "oras-app" : driver name csi.oras.land not found in the list of registered CSI drivers'
+        objects.set('Pod early', pod)
+        objects.set('Event early', mountEvent(pod, said, '2026-06-01T11:59:00Z'))
+      },
+    },
+    [
+      [
+        'error',
+        'Pod apps/early waits for its artifacts: driver name csi.oras.land not found in the list of registered CSI drivers',
+        'kubectl --namespace apps describe pod early',
+      ],
+    ],
+  ],
   ['no DaemonSet', remove(DAEMON_SET), [['error', 'There is no DaemonSet of the driver', INSTALL]]],
   [
     'a driver that a nodeSelector keeps off all nodes',
@@ -567,15 +604,15 @@ const CASES: readonly Case[] = [
       change: (objects) => {
         for (const name of [DEPLOYMENT, DAEMON_SET]) {
           objects.get(name).spec.template.spec.containers[0].image =
-            `registry:5000/oras-csi:v0.2.0@sha256:${'a'.repeat(64)}`
+            `registry:5000/oras-csi:v99.2.0@sha256:${'a'.repeat(64)}`
         }
       },
     },
     [
       [
         'warning',
-        'The cluster has version 0.2.0, this program 0.1.0',
-        'npm install --global oras-csi@0.2.0 (or upgrade the cluster)',
+        `The cluster has version 99.2.0, this program ${VERSION}`,
+        'npm install --global oras-csi@99.2.0 (or upgrade the cluster)',
       ],
     ],
   ],
@@ -695,6 +732,20 @@ test('a namespace that is named is the only one that is looked into', SLOW, asyn
   expect(bad).toStrictEqual([])
   expect(all.at(-1)?.[1]).toBe('1 pod with artifacts in namespace apps, all composed')
   expect(calls).toContain('POST /api/v1/namespaces/apps/pods?dryRun=All')
+})
+
+test('whoever may see pods but not why they were not composed is told of them', SLOW, async () => {
+  const { bad } = await check({
+    change: (objects) => {
+      objects.set('Pod alone', podIn('apps', 'alone'))
+    },
+    api: { forbidden: ['mutatingwebhookconfigurations'] },
+  })
+  expect(bad.at(-1)).toStrictEqual([
+    'error',
+    'Pod apps/alone wants artifacts and has none: cannot tell why: mutatingwebhookconfigurations is forbidden: User "viewer" cannot list resource "mutatingwebhookconfigurations" in API group "admissionregistration.k8s.io" at the cluster scope',
+    'kubectl --namespace apps delete pod alone (its controller makes it anew)',
+  ])
 })
 
 test(

@@ -1,3 +1,4 @@
+import { packageVersion } from '../../common/package-version.ts'
 import type { JsonObject } from '../../webhook/json.ts'
 import { objectName, readBase } from '../manifests/manifest-objects.ts'
 import { type CertificateAuthority, createCertificateAuthority } from '../support/certificates.ts'
@@ -5,7 +6,9 @@ import { type CertificateAuthority, createCertificateAuthority } from '../suppor
 /** When everything happens. */
 export const NOW = new Date('2026-06-01T12:00:00Z')
 const INSTALLED = '2026-05-01T12:00:00Z'
-export const IMAGE = 'ghcr.io/oras-csi/oras-csi:0.1.0'
+/** Of this program, and so of the cluster. */
+export const VERSION = packageVersion(import.meta.dirname)
+export const IMAGE = `ghcr.io/oras-csi/oras-csi:${VERSION}`
 
 /** Objects by `Kind namespace/name`; tests change them. */
 export type Objects = Map<string, Editable>

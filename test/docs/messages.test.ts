@@ -12,7 +12,7 @@ import { readDoc } from './blocks.ts'
 const OF_OTHERS = [
   'failed calling webhook "mutate.csi.oras.land"',
   'driver name csi.oras.land not found in the list of registered CSI drivers',
-  'secret "acme-pull" not found',
+  'secrets "acme-pull" not found',
 ]
 
 /** What stands for a value in the messages that the page shows. */

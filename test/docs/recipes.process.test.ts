@@ -6,7 +6,7 @@ import { type JsonObject, objectAt, objectsAt, textAt } from '../../webhook/json
 import { mutate } from '../../webhook/mutate.ts'
 import { objectIn } from '../manifests/manifest-objects.ts'
 import { artifact, type Built, load, writeLayout } from '../support/artifact.ts'
-import { startNode } from '../support/driver.ts'
+import { startNode, type TestDriver, type TestNode } from '../support/driver.ts'
 import { publishRequest } from '../support/kubelet.ts'
 import { whyNoMounts } from '../support/mounts.ts'
 import { startRegistry } from '../support/registry.ts'
@@ -16,27 +16,22 @@ import { textOf } from './blocks.ts'
 
 const why = await whyNoMounts()
 
-/** What a pod with the annotations of a page finds in its volume, by path; ghcr.io has these artifacts. */
-async function shown(
-  name: string,
-  artifacts: Readonly<Record<string, Built>>,
-): Promise<Readonly<Record<string, string>>> {
-  await using registry = await startRegistry()
-  for (const [reference, built] of Object.entries(artifacts)) load(registry, reference, built)
-  await using node = await startNode(registry)
-  await node.configure('ghcr.io', `server = "${registry.url}"`)
-  return await publishedBy(node, volumeOf(textOf(name)))
+/** What a pod with the annotations of a page finds in its volume, by path. */
+function shown(node: TestNode, driver: TestDriver, name: string) {
+  return shownOf(node, driver, name.replace('/', '-'), textOf(name))
 }
 
-async function publishedBy(
-  node: Awaited<ReturnType<typeof startNode>>,
-  volume: JsonObject,
+async function shownOf(
+  node: TestNode,
+  driver: TestDriver,
+  pod: string,
+  annotations: string,
 ): Promise<Readonly<Record<string, string>>> {
-  await using driver = await node.startDriver()
+  const volume = volumeOf(annotations)
   const attributes = Object.entries(objectIn(volume, 'csi', 'volumeAttributes'))
   const request = await publishRequest({
     kubeletDir: node.kubeletDir,
-    pod: { name: 'pod', namespace: 'default', uid: 'uid-pod' },
+    pod: { name: pod, namespace: 'default', uid: `uid-${pod}` },
     volumeName: textAt(volume, 'name') ?? '',
     attributes: Object.fromEntries(attributes.map(([key, value]) => [key, String(value)])),
     readOnly: true,
@@ -69,66 +64,63 @@ function files(contents: Readonly<Record<string, string>>): Built {
   })
 }
 
-describe('what the recipes say is in the volume', { timeout: 90_000 }, () => {
-  test('plug-ins.md: of several artifacts the later one wins', async (context) => {
+const JAR = 'application/java-archive'
+
+function plugIn(title: string, kind: string, mediaType = JAR) {
+  return { ...{ title, content: title, mediaType }, annotations: { 'com.acme.kind': kind } }
+}
+
+/** What ghcr.io has. */
+const ARTIFACTS: Readonly<Record<string, Built>> = {
+  'acme/plugins-base:3': files({ 'a.jar': 'a of base', 'b.jar': 'b of base' }),
+  'acme/plugins-extra:1': files({ 'b.jar': 'b of extra', 'c.jar': 'c of extra' }),
+  'acme/plugin-mail:2': files({ 'mail.jar': 'mail' }),
+  'acme/plugin-search:7': files({ 'search.jar': 'search' }),
+  'acme/plugins:3': artifact({
+    layers: [
+      plugIn('driver.jar', 'driver'),
+      plugIn('flac.jar', 'codec-flac'),
+      plugIn('flac-sources.jar', 'codec-flac'),
+      plugIn('theme.jar', 'theme'),
+      plugIn('notes.jar', 'driver', 'text/plain'),
+    ],
+  }),
+  'acme/llama:8b': files({ 'model.gguf': 'weights', 'tokenizer.json': '{}' }),
+  'acme/nginx-conf:v4': files({ 'nginx.conf': 'main', 'conf.d/site.conf': 'site' }),
+}
+
+/** What is to be in the volume of a pod, by the block of a page. */
+const SHOWN = {
+  // A later one wins.
+  'composed/plug-ins': { 'a.jar': 'a of base', 'b.jar': 'b of extra', 'c.jar': 'c of extra' },
+  'composed/plug-ins-path': { 'mail/mail.jar': 'mail', 'search/search.jar': 'search' },
+  // A layer must pass all of select.
+  'composed/plug-ins-select': { 'driver.jar': 'driver.jar', 'flac.jar': 'flac.jar' },
+  'composed/model-select': { 'model.gguf': 'weights' },
+  // The kubelet mounts its subPath.
+  'composed/configuration-file': { 'conf.d/site.conf': 'site', 'nginx.conf': 'main' },
+}
+
+describe('what the recipes say is in the volume', { timeout: 120_000 }, () => {
+  test('of artifacts in a registry; a subPath that is not there is an error', async (context) => {
     skipUnless(context, why)
-    const base = files({ 'a.jar': 'a of base', 'b.jar': 'b of base' })
-    const extra = files({ 'b.jar': 'b of extra', 'c.jar': 'c of extra' })
-    const found = await shown('composed/plug-ins', {
-      'acme/plugins-base:3': base,
-      'acme/plugins-extra:1': extra,
-    })
-    expect(found).toEqual({ 'a.jar': 'a of base', 'b.jar': 'b of extra', 'c.jar': 'c of extra' })
+    await using registry = await startRegistry()
+    for (const [name, built] of Object.entries(ARTIFACTS)) load(registry, name, built)
+    await using node = await startNode()
+    await node.configure('ghcr.io', `server = "${registry.url}"`)
+    await using driver = await node.startDriver()
+    const found: Record<string, object> = {}
+    for (const name of Object.keys(SHOWN)) found[name] = await shown(node, driver, name)
+    expect(found).toEqual(SHOWN)
+
+    load(registry, 'acme/other:v4', files({ 'nginx.conf': 'main' }))
+    const other = textOf('composed/configuration-file').replace('nginx-conf', 'other')
+    await expect(shownOf(node, driver, 'other', other)).rejects.toThrow(
+      'Cannot mount subPath "conf.d/site.conf"',
+    )
   })
 
-  test('plug-ins.md: each in a directory of its own', async (context) => {
-    skipUnless(context, why)
-    const found = await shown('composed/plug-ins-path', {
-      'acme/plugin-mail:2': files({ 'mail.jar': 'mail' }),
-      'acme/plugin-search:7': files({ 'search.jar': 'search' }),
-    })
-    expect(found).toEqual({ 'mail/mail.jar': 'mail', 'search/search.jar': 'search' })
-  })
-
-  test('plug-ins.md: a layer must pass all of select', async (context) => {
-    skipUnless(context, why)
-    const layer = (title: string, kind: string, mediaType = 'application/java-archive') => ({
-      ...{ title, content: title, mediaType },
-      annotations: { 'com.acme.kind': kind },
-    })
-    const layers = [
-      layer('driver.jar', 'driver'),
-      layer('flac.jar', 'codec-flac'),
-      layer('flac-sources.jar', 'codec-flac'),
-      layer('theme.jar', 'theme'),
-      layer('notes.jar', 'driver', 'text/plain'),
-    ]
-    const found = await shown('composed/plug-ins-select', {
-      'acme/plugins:3': artifact({ layers }),
-    })
-    expect(Object.keys(found)).toEqual(['driver.jar', 'flac.jar'])
-  })
-
-  test('models.md: what is not selected is not there', async (context) => {
-    skipUnless(context, why)
-    const found = await shown('composed/model-select', {
-      'acme/llama:8b': files({ 'model.gguf': 'weights', 'tokenizer.json': '{}' }),
-    })
-    expect(found).toEqual({ 'model.gguf': 'weights' })
-  })
-
-  test('configuration.md: one file is mounted by its subPath', async (context) => {
-    skipUnless(context, why)
-    const conf = files({ 'nginx.conf': 'main', 'conf.d/site.conf': 'site' })
-    const found = await shown('composed/configuration-file', { 'acme/nginx-conf:v4': conf })
-    expect(found).toMatchObject({ 'conf.d/site.conf': 'site' })
-    const without = shown('composed/configuration-file', {
-      'acme/nginx-conf:v4': files({ 'nginx.conf': 'main' }),
-    })
-    await expect(without).rejects.toThrow('Cannot mount subPath "conf.d/site.conf"')
-  })
-
-  test('bucket.md: a directory is the registry', async (context) => {
+  test('of a directory that is the registry', async (context) => {
     skipUnless(context, why)
     await using directory = await temporaryDirectory()
     await mkdir(directory.file('acme/app'), { recursive: true })
@@ -136,8 +128,7 @@ describe('what the recipes say is in the volume', { timeout: 90_000 }, () => {
     await using node = await startNode()
     const toml = textOf('hosts/directory').replace('/srv/artifacts', directory.path)
     await node.configure('artifacts.internal', toml.trim())
-    expect(await publishedBy(node, volumeOf(textOf('composed/bucket')))).toEqual({
-      'app.jar': 'app',
-    })
+    await using driver = await node.startDriver()
+    expect(await shown(node, driver, 'composed/bucket')).toEqual({ 'app.jar': 'app' })
   })
 })

@@ -113,6 +113,22 @@ export const CHECK_MUTANTS: readonly Mutant[] = [
     only: 'waits for a volume',
   },
   {
+    name: 'passes over pods that nobody composed',
+    file: 'cli/check-pods.ts',
+    text: 'annotationsOf(pod)[ANNOTATIONS.status] === undefined',
+    replacement: 'false',
+    tests: CLUSTER,
+    only: 'each for another reason',
+  },
+  {
+    name: 'calls a namespace broken that an admin has excluded',
+    file: 'cli/check-trial.ts',
+    text: 'return await isExcluded(view, namespace)',
+    replacement: 'return false',
+    tests: CLUSTER,
+    only: 'an admin has excluded',
+  },
+  {
     name: 'exits with 0 for errors',
     file: 'cli/check.ts',
     text: 'return counts.error === 0 ? 0 : 1',

@@ -2,15 +2,14 @@ import { createServer } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ANNOTATIONS, DRIVER_NAME } from '../../common/composition/composition.ts'
-import { type JsonObject, objectsAt } from '../../webhook/json.ts'
-import { objectIn, objectNamed, readBase } from '../manifests/manifest-objects.ts'
+import type { JsonObject } from '../../webhook/json.ts'
+import { readBase } from '../manifests/manifest-objects.ts'
 import { createCertificateAuthority } from '../support/certificates.ts'
 import { poll } from '../support/poll.ts'
-import { startProcess, withMessage } from '../support/process.ts'
 import { whyNoProgram } from '../support/skip-unless.ts'
-import { temporaryDirectory } from '../support/temporary-directory.ts'
-import { mountSecret } from '../webhook/serving-certificate.ts'
 import { type KubernetesApi, startKubernetesApi } from './kubernetes-api.ts'
+import { type Reachable, startRealWebhook } from './real-webhook.ts'
+import { type ConfiguredOptions, configured } from './webhook-configuration.ts'
 
 const why = await whyNoProgram('go', 'etcd')
 /** Kubernetes is compiled once. */
@@ -110,8 +109,8 @@ describe.skipIf(why !== undefined)(
     })
 
     test('calls the webhook for annotated pods, and lets pass what it made', async () => {
-      await using webhook = await startWebhook()
-      await using _ = await configured('MutatingWebhookConfiguration', webhook)
+      await using webhook = await startRealWebhook()
+      await using _ = await configured(api, at('MutatingWebhookConfiguration', webhook))
       await poll(async () => (await created('shop', pod(artifacts))) === 'created', {
         deadlineMs: 60_000,
         what: 'the webhook to be called',
@@ -142,8 +141,8 @@ describe.skipIf(why !== undefined)(
     })
 
     test('tells whoever applies a workload what its pods would be denied for', async () => {
-      await using webhook = await startWebhook()
-      await using _ = await configured('ValidatingWebhookConfiguration', webhook)
+      await using webhook = await startRealWebhook()
+      await using _ = await configured(api, at('ValidatingWebhookConfiguration', webhook))
       const wrong = { [ANNOTATIONS.artifacts]: '/app: ghcr.io/acme/app' }
       await poll(async () => (await created('shop', deployment(wrong))) !== 'created', {
         deadlineMs: 60_000,
@@ -162,7 +161,7 @@ describe.skipIf(why !== undefined)(
 
     test('asks about workloads with an annotation of ours, wherever it stands, and about no others', async () => {
       await using refusing = await startRefusing()
-      await using _ = await configured('ValidatingWebhookConfiguration', refusing)
+      await using _ = await configured(api, at('ValidatingWebhookConfiguration', refusing))
       const asked = (answer: string) => answer.includes('validate.csi.oras.land')
       await poll(async () => asked(await created('shop', deployment(artifacts))), {
         deadlineMs: 60_000,
@@ -280,52 +279,8 @@ function isWebhook({ kind }: JsonObject): boolean {
   return /^(?:Mutating|Validating)WebhookConfiguration$/.test(String(kind))
 }
 
-/** A webhook on this machine. Disposing ends it. */
-interface Reachable extends AsyncDisposable {
-  readonly url: string
-  /** PEM. */
-  readonly ca: string
-}
-
-/** Starts the real webhook. */
-async function startWebhook(): Promise<Reachable> {
-  await using stack = new AsyncDisposableStack()
-  const authority = await createCertificateAuthority()
-  const directory = stack.use(await temporaryDirectory())
-  await mountSecret(directory.path, await authority.issue({ names: ['127.0.0.1'] }))
-  const webhook = stack.use(
-    startProcess({
-      args: [
-        'webhook/main.ts',
-        '--listen=127.0.0.1:0',
-        '--health-listen=127.0.0.1:0',
-        `--certificate-directory=${directory.path}`,
-      ],
-    }),
-  )
-  const { json } = await webhook.waitForLine(withMessage('serving'))
-  const running = stack.move()
-  return {
-    url: `https://127.0.0.1:${json?.['port']}`,
-    ca: authority.cert,
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
-  }
-}
-
-/** Applies a configuration of the base, but with an address on this machine; disposing removes it. */
-async function configured(kind: string, { url, ca }: Reachable): Promise<AsyncDisposable> {
-  const configuration = objectNamed(base, `${kind} oras-csi`)
-  const caBundle = Buffer.from(ca).toString('base64')
-  const webhooks = objectsAt(configuration, 'webhooks').map((webhook) => {
-    const { path } = objectIn(webhook, 'clientConfig', 'service')
-    return { ...webhook, clientConfig: { url: `${url}${path}`, caBundle } }
-  })
-  await api.kubectl.apply([{ ...configuration, webhooks }])
-  return {
-    [Symbol.asyncDispose]: async () => {
-      await api.kubectl.run('delete', kind, 'oras-csi')
-    },
-  }
+function at(kind: ConfiguredOptions['kind'], { url, ca }: Reachable): ConfiguredOptions {
+  return { kind, url, ca }
 }
 
 /** A webhook that refuses whatever it is asked about. */

@@ -1,13 +1,16 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { block } from '../docs/blocks.ts'
+import { BLOCKS, block } from '../docs/blocks.ts'
 import { openShell, orasScript, quoted } from '../docs/shell.ts'
+import { CHECKOUT } from '../manifests/manifest-objects.ts'
 import { artifact, load } from '../support/artifact.ts'
+import { run } from '../support/command.ts'
 import { startRegistry } from '../support/registry.ts'
 import { whyNoProgram } from '../support/skip-unless.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { buildGoProgram } from './go-program.ts'
+import { templated } from './rendered.ts'
 
 const why = await whyNoProgram('go')
 
@@ -44,6 +47,41 @@ async function openReader(files: readonly string[]) {
     [Symbol.asyncDispose]: () => made.disposeAsync(),
   }
 }
+
+/** The blocks of a suite that reads them as they are; here the real programs take them. */
+function blocksOf(suite: string): readonly (readonly [name: string, text: string])[] {
+  return BLOCKS.flatMap(({ mark, text }) =>
+    mark.kind === 'run' && mark.name.startsWith(`${suite}/`) ? [[mark.name, text] as const] : [],
+  )
+}
+
+describe.skipIf(why !== undefined)(
+  'what pages show of an installation',
+  {
+    timeout: 900_000,
+  },
+  () => {
+    test.each(blocksOf('values'))('%s are values that Helm takes', async (_name, text) => {
+      await using directory = await temporaryDirectory()
+      await writeFile(directory.file('values.yaml'), text)
+      const objects = await templated('--values', directory.file('values.yaml'))
+      expect(objects.map(({ kind }) => kind)).toContain('DaemonSet')
+    })
+
+    test.each(blocksOf('kustomization'))('%s is one that kustomize builds', async (_name, text) => {
+      const kustomize = await buildGoProgram('kustomize')
+      await using directory = await temporaryDirectory()
+      await cp(join(CHECKOUT, 'manifests'), directory.file('oras-csi/manifests'), {
+        recursive: true,
+      })
+      await writeFile(directory.file('kustomization.yaml'), text)
+      const built = await run(kustomize, ['build', directory.path])
+      const image = text.includes('newName') ? 'registry.example.com/oras-csi:0.1.0' : '0.1.0'
+      expect(built).toMatch(new RegExp(`^ +image: .*${image}$`, 'm'))
+      expect(built).toContain('kind: DaemonSet')
+    })
+  },
+)
 
 describe.skipIf(why !== undefined)(
   'what the pages tell to push lands where they say',

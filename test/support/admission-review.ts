@@ -47,6 +47,37 @@ export const WORKLOADS = {
   CronJob: resource('batch', 'CronJob', 'cronjobs'),
 } as const
 
+const KUBECTL = 'kubectl-client-side-apply'
+
+/** A client of the API server, and what it says of itself in the options of its requests. */
+const CLIENTS = {
+  controller: {
+    userInfo: {
+      username: 'system:serviceaccount:kube-system:replicaset-controller',
+      uid: '7d2a3c1b-62e5-4a7e-8c11-5f3c0b0a9e21',
+      groups: [
+        'system:serviceaccounts',
+        'system:serviceaccounts:kube-system',
+        'system:authenticated',
+      ],
+      extra: {
+        'authentication.kubernetes.io/credential-id': ['JTI=c99604b4-3ce4-4ec0-8d55-71f459f65650'],
+      },
+    },
+    options: {},
+  },
+  person: {
+    userInfo: {
+      username: 'kubernetes-admin',
+      groups: ['kubeadm:cluster-admins', 'system:authenticated'],
+      extra: {
+        'authentication.kubernetes.io/credential-id': [`X509SHA256=${'e68bb33a'.repeat(8)}`],
+      },
+    },
+    options: { fieldManager: KUBECTL, fieldValidation: 'Strict' },
+  },
+} as const
+
 /** The parts of a pod that a test writes. */
 export interface PodParts {
   readonly annotations?: Readonly<Record<string, string>>
@@ -55,17 +86,19 @@ export interface PodParts {
 }
 
 /**
- * A pod as the ReplicaSet controller creates it and the API server sends it on: `generateName` and no name, uid or namespace,
- * with `managedFields`; a `null` creation timestamp.
+ * A pod as the ReplicaSet controller creates it and the API server sends it on: `generateName` and no name, uid or creation timestamp,
+ * with `managedFields`. The API server fills the namespace in.
+ *
+ * @see test/peers/api-server-reviews.peer.ts, which compares it with what a real one sends
  */
-export function controllerMadePod(parts: PodParts): object {
+export function controllerMadePod(parts: PodParts, namespace = 'default'): object {
   const labels = { app: 'app', 'pod-template-hash': '5d89bdfbc9', ...parts.labels }
   return {
     kind: 'Pod',
     apiVersion: 'v1',
     metadata: {
       generateName: 'app-5d89bdfbc9-',
-      creationTimestamp: null,
+      namespace,
       labels,
       ...(parts.annotations !== undefined && { annotations: parts.annotations }),
       ownerReferences: [
@@ -78,18 +111,10 @@ export function controllerMadePod(parts: PodParts): object {
           blockOwnerDeletion: true,
         },
       ],
-      managedFields: [
-        {
-          manager: 'kube-controller-manager',
-          operation: 'Update',
-          apiVersion: 'v1',
-          time: '2026-01-01T00:00:00Z',
-          fieldsType: 'FieldsV1',
-          fieldsV1: {
-            'f:metadata': { 'f:generateName': {}, 'f:labels': { '.': {}, 'f:app': {} } },
-          },
-        },
-      ],
+      managedFields: managedBy('kube-controller-manager', {
+        'f:generateName': {},
+        'f:labels': { '.': {}, 'f:app': {} },
+      }),
     },
     spec: parts.spec,
     status: {},
@@ -104,13 +129,26 @@ export function namedPod(name: string, parts: PodParts, namespace = 'default'): 
     metadata: {
       name,
       namespace,
-      creationTimestamp: null,
       ...(parts.labels !== undefined && { labels: parts.labels }),
       ...(parts.annotations !== undefined && { annotations: parts.annotations }),
+      managedFields: managedBy(KUBECTL, { 'f:annotations': { '.': {} } }),
     },
     spec: parts.spec,
     status: {},
   }
+}
+
+function managedBy(manager: string, metadata: object): readonly object[] {
+  return [
+    {
+      manager,
+      operation: 'Update',
+      apiVersion: 'v1',
+      time: '2026-01-01T00:00:00Z',
+      fieldsType: 'FieldsV1',
+      fieldsV1: { 'f:metadata': metadata },
+    },
+  ]
 }
 
 /** The review of a pod. `name` is set only where the pod has one, as the API server does. */
@@ -131,7 +169,9 @@ function reviewOf(subject: Resource, object: object, options: ReviewOptions): Ad
   const { operation = 'CREATE', subResource } = options
   const gvk = { group: subject.group, version: subject.version, kind: subject.kind }
   const gvr = { group: subject.group, version: subject.version, resource: subject.resource }
-  const name = nameOf(object)
+  const name = metadataOf(object, 'name')
+  const hasOwner = metadataOf(object, 'ownerReferences') !== undefined
+  const client = CLIENTS[hasOwner ? 'controller' : 'person']
   const sub = subResource === undefined ? {} : { subResource, requestSubResource: subResource }
   return {
     apiVersion: 'admission.k8s.io/v1',
@@ -146,15 +186,7 @@ function reviewOf(subject: Resource, object: object, options: ReviewOptions): Ad
       ...(name !== undefined && { name }),
       namespace: options.namespace ?? 'default',
       operation,
-      userInfo: {
-        username: 'system:serviceaccount:kube-system:replicaset-controller',
-        uid: '7d2a3c1b-62e5-4a7e-8c11-5f3c0b0a9e21',
-        groups: [
-          'system:serviceaccounts',
-          'system:serviceaccounts:kube-system',
-          'system:authenticated',
-        ],
-      },
+      userInfo: client.userInfo,
       object: operation === 'DELETE' ? null : object,
       oldObject: options.oldObject ?? null,
       dryRun: options.dryRun ?? false,
@@ -163,16 +195,17 @@ function reviewOf(subject: Resource, object: object, options: ReviewOptions): Ad
           operation
         ],
         apiVersion: 'meta.k8s.io/v1',
+        ...(options.dryRun === true && { dryRun: ['All'] }),
+        ...client.options,
       },
     },
   }
 }
 
-function nameOf(object: object): string | undefined {
+function metadataOf(object: object, key: string): unknown {
   const metadata: unknown = Reflect.get(object, 'metadata')
   if (typeof metadata !== 'object' || metadata === null) return undefined
-  const name: unknown = Reflect.get(metadata, 'name')
-  return typeof name === 'string' ? name : undefined
+  return Reflect.get(metadata, key)
 }
 
 function resource(group: string, kind: string, plural: string): Resource {

@@ -87,14 +87,13 @@ test.each([
   await expect(apiServer.review('/mutate', review)).rejects.toThrow(message)
 })
 
-test('a review says what the API server says: no name or namespace in a controller-made pod', () => {
+test('a review says what the API server says: no name in a controller-made pod', () => {
   const made = podReview(controllerMadePod({ annotations: { a: 'b' }, spec: {} }), {
     namespace: 'team',
   })
   expect(made.request).toMatchObject({ namespace: 'team', operation: 'CREATE', oldObject: null })
   expect(made.request).not.toHaveProperty('name')
   expect(made.request.object).not.toHaveProperty('metadata.name')
-  expect(made.request.object).not.toHaveProperty('metadata.namespace')
   expect(made.request.object).toHaveProperty('metadata.generateName')
   expect(podReview(namedPod('a', { spec: {} })).request).toMatchObject({ name: 'a' })
   expect(workloadReview('CronJob', { metadata: { name: 'nightly' } }).request).toMatchObject({

@@ -26,7 +26,7 @@ export async function openScenario(namespace: string): Promise<Scenario> {
     kubectl,
     namespace,
     [Symbol.asyncDispose]: async () => {
-      const all = ['deployment,replicaset,job,pod', '--all']
+      const all = ['deployment,replicaset,statefulset,cronjob,job,pod', '--all']
       await kubectl.runFor(90_000, 'delete', ...all, '--grace-period=1', '--timeout=80s')
       await cluster.runFor(90_000, 'delete', 'namespace', namespace, '--timeout=80s')
     },
