@@ -6,8 +6,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     reporters: testReporters(),
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Generous: a machine that is busy with something else is no fault of the code.
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
     // Two cores: tests that start processes and mount file systems want room.
     maxWorkers: 2,
   },

@@ -6,6 +6,7 @@ import { startNode } from '../support/driver.ts'
 import { startProcess, withMessage } from '../support/process.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { mountSecret, NAMES } from '../webhook/serving-certificate.ts'
+import { table } from './table.ts'
 
 /** A metric as its process describes it. */
 export interface Metric {
@@ -67,10 +68,8 @@ export function withTables(page: string, metrics: LiveMetrics): string {
 }
 
 function tableOf(metrics: readonly Metric[]): string {
-  const rows = metrics.map(
-    ({ name, type, help }) => `| \`${name}\` | ${type} | ${escapeCell(help)} |`,
-  )
-  return ['| metric | type | says |', '| --- | --- | --- |', ...rows].join('\n')
+  const rows = metrics.map(({ name, type, help }) => [`\`${name}\``, type, escapeCell(help)])
+  return table([['metric', 'type', 'says'], ...rows]).trimEnd()
 }
 
 /** A bar would end the cell, and an angle bracket begin a tag. */

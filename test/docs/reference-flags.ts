@@ -1,5 +1,6 @@
 import { CHECKOUT } from '../manifests/manifest-objects.ts'
 import { run } from '../support/command.ts'
+import { table } from './table.ts'
 
 /** The two programs, by the heading of their tables. */
 const PROGRAMS = [
@@ -50,16 +51,6 @@ export function flagTable(help: string): string {
 }
 
 /** Writes a table as the formatter does: columns as wide as their widest cell. */
-function table(rows: readonly (readonly string[])[]): string {
-  const [head = []] = rows
-  const widths = head.map((_, column) =>
-    Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)),
-  )
-  const line = (cells: readonly string[]) =>
-    `| ${widths.map((width, column) => (cells[column] ?? '').padEnd(width)).join(' | ')} |`
-  const rule = line(widths.map((width) => '-'.repeat(width)))
-  return `${[line(head), rule, ...rows.slice(1).map(line)].join('\n')}\n`
-}
 
 function noteText(name: string, notes: string): string {
   const parts = notes.split(', ').map((note) => {

@@ -23,7 +23,7 @@ export async function startApiClient({ kubeconfig }: KubernetesApi): Promise<Api
     command: kubectl,
     args: ['--kubeconfig', kubeconfig, 'proxy', '--port=0'],
   })
-  const { text } = await proxy.waitForLine((line) => SERVING.test(line.text))
+  const { text } = await proxy.waitForLine((line) => SERVING.test(line.text), 60_000)
   const url = `http://${SERVING.exec(text)?.[1]}`
   return {
     createPod: async (namespace, pod, query = '') => {

@@ -56,7 +56,7 @@ export function grpcCaller(protoFile: URL, service: string, socketPath: string):
     })
 }
 
-const DEFAULT_DEADLINE_MS = 20_000
+const DEFAULT_DEADLINE_MS = 60_000
 
 function isService(definition: object): definition is ServiceDefinition {
   return !('format' in definition)

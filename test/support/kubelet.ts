@@ -153,7 +153,7 @@ export async function register(
   const socket = await poll(
     async () => (await readdir(pluginsRegistryDir)).find((name) => name.endsWith('.sock')),
     {
-      deadlineMs: options.deadlineMs ?? DIAL_DEADLINE_MS,
+      deadlineMs: options.deadlineMs ?? SOCKET_DEADLINE_MS,
       what: `a registration socket in ${pluginsRegistryDir}`,
     },
   )
@@ -162,7 +162,11 @@ export async function register(
     'pluginregistration.Registration',
     join(pluginsRegistryDir, socket),
   )
-  const info = await registration<PluginInfo>('GetInfo', {}, { deadlineMs: GET_INFO_DEADLINE_MS })
+  // The kubelet comes again when there is no answer in time, e.g. on a machine that is busy with other tests.
+  const info = await poll(
+    () => registration<PluginInfo>('GetInfo', {}, { deadlineMs: GET_INFO_DEADLINE_MS }),
+    { deadlineMs: options.deadlineMs ?? SOCKET_DEADLINE_MS, what: 'an answer to GetInfo' },
+  )
   try {
     const csi = csiClient(info.endpoint)
     validate(info)
@@ -184,8 +188,9 @@ interface PluginInfo {
   readonly supported_versions: readonly string[]
 }
 
-// The kubelet's own limits: dialTimeoutDuration and the timeout of GetInfo in operationexecutor.
-const DIAL_DEADLINE_MS = 10_000
+/** The kubelet waits for ever; a process that starts on a busy machine may take its time. */
+const SOCKET_DEADLINE_MS = 60_000
+// The kubelet's own limit of GetInfo, in operationexecutor.
 const GET_INFO_DEADLINE_MS = 1_000
 
 /** What the kubelet checks before it calls the driver. */

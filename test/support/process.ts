@@ -48,7 +48,7 @@ export interface ProcessOptions {
 }
 
 // A main.ts is up in less than a second; two busy cores stretch that.
-const DEFAULT_DEADLINE_MS = 20_000
+const DEFAULT_DEADLINE_MS = 60_000
 
 /** Starts a process, as a rule one of our `main.ts` files as it is: no loader, no transpiler. */
 export function startProcess(options: ProcessOptions): ChildProcess {
