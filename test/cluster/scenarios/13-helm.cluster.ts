@@ -22,6 +22,7 @@ rules:
     effect: allow
 default: deny
 `
+const DENIED = 'admission webhook "mutate.csi.oras.land" denied the request'
 const annotations = { 'oras.land/artifacts': '/app: ghcr.io/acme/kept:v1' }
 
 // The scenario before this one took the manifests' installation away.
@@ -72,16 +73,24 @@ test('Helm installs it without cert-manager, upgrades it, rolls it back and remo
     await stillRuns()
     await kubectl.apply([podObject('after', { annotations })])
     await podReady(kubectl, 'after')
-    const refused = { 'oras.land/artifacts': '/app: docker.io/acme/kept:v1' }
-    await expect(kubectl.apply([podObject('refused', { annotations: refused })])).rejects.toThrow(
-      'admission webhook "mutate.csi.oras.land" denied the request',
-    )
+    const refused = podObject('refused', {
+      annotations: { 'oras.land/artifacts': '/app: docker.io/acme/kept:v1' },
+    })
+    const answer = () => kubectl.dryRun(JSON.stringify(refused)).then(() => 'allowed', String)
+    // The API server goes on asking the old pods of the webhook until they have drained.
+    await poll(async () => (await answer()).includes(DENIED), {
+      deadlineMs: 90_000,
+      what: 'the policy to be applied by the webhook',
+    })
 
     await helm('rollback', '1')
     await ready(cluster)
     await stillRuns()
     // Without the policy, it is only not there.
-    await kubectl.dryRun(JSON.stringify(podObject('refused', { annotations: refused })))
+    await poll(async () => (await answer()) === 'allowed', {
+      deadlineMs: 90_000,
+      what: 'the policy to be gone',
+    })
   }
   await helm('uninstall')
   // Helm leaves the namespace that it made for a release.
