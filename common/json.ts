@@ -13,7 +13,7 @@ export interface JsonLimits {
   readonly maxDepth?: number
   /** Objects, arrays, members and items together; default 200,000. */
   readonly maxValues?: number
-  /** The document holds credentials: messages tell the kinds of values only. */
+  /** The document holds credentials, or comes from whom a pod's reference names: messages tell the kinds of values only. */
   readonly secret?: boolean
 }
 

@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger as PinoLogger, pino, stdSerializers } from 'pino'
 import { CodedError } from './errors.ts'
+import { shownJson } from './shown-text.ts'
 
 /** Writes one JSON object a line. Passed in wherever something is logged; there is no global one. */
 export type Logger = PinoLogger
@@ -12,7 +13,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
  * Makes the logger of a process.
  *
  * Values under keys that may hold a secret are never written, as a second line of defence: code does not log them
- * in the first place. `level` is written as a word, `time` as RFC 3339 in UTC.
+ * in the first place. Control and bidi characters are escaped. `level` is written as a word, `time` as RFC 3339 in UTC.
  *
  * @param destination where lines go; standard output when absent
  */
@@ -27,6 +28,8 @@ export function createLogger(options: {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { error: serializeError },
+    // The attack: a name in an image turns around what a terminal shows of the log.
+    hooks: { streamWrite: shownJson },
     redact: {
       paths: ['secrets', 'authorization', 'password', 'token'].flatMap((key) => [key, `*.${key}`]),
       censor: '[redacted]',

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { createBodyBudget } from './body-budget.ts'
 import { Refusal } from './refusal.ts'
 
 // A pod is at most 3 MiB, the API server's own limit for a request; an update brings two of them.
@@ -39,43 +40,42 @@ export function createBodyReader(
   } = {},
 ): BodyReader {
   const { maxBytes = MAX_BODY_BYTES, maxLargeBytes = MAX_LARGE_BYTES } = limits
-  let largeBytes = 0
+  const budget = createBodyBudget(maxLargeBytes)
   return {
     read: (request) =>
       new Promise((resolve, reject) => {
         const chunks: Buffer[] = []
         let length = 0
-        let held = 0
-        const release = () => {
-          largeBytes -= held
-          held = 0
-        }
+        let isRefused = false
         const fail = (refusal: Refusal) => {
+          isRefused = true
           request.removeAllListeners('data')
-          release()
+          // The connection outlives it: the answer is on its way.
+          chunks.length = 0
+          share.release()
           reject(refusal)
         }
-        const takes = (total: number) => {
-          if (total > maxBytes) return fail(tooLarge(maxBytes))
-          const more = Math.max(0, total - ORDINARY_BODY_BYTES) - held
-          if (largeBytes + more > maxLargeBytes) return fail(tooMuch())
-          largeBytes += more
-          held += more
-          return true
+        const share = budget.enter(request.socket.remoteAddress ?? '', () => fail(tooMuch()))
+        const takes = (chunk: Buffer) => {
+          const before = Math.max(length, ORDINARY_BODY_BYTES)
+          length += chunk.length
+          if (length > maxBytes) return fail(tooLarge(maxBytes))
+          return length <= before || share.take(length - before)
         }
         // Go says how much comes; a body that is too large is refused before any of it is read.
         if (Number(request.headers['content-length'] ?? 0) > maxBytes)
           return fail(tooLarge(maxBytes))
         request.on('data', (chunk: Buffer) => {
-          length += chunk.length
-          if (takes(length)) chunks.push(chunk)
+          if (takes(chunk)) chunks.push(chunk)
         })
-        request.once('end', () =>
+        request.once('end', () => {
+          if (isRefused) return
+          share.complete()
           resolve({
             bytes: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length),
-            [Symbol.dispose]: release,
-          }),
-        )
+            [Symbol.dispose]: () => share.release(),
+          })
+        })
         request.once('close', () => {
           if (!request.complete) fail(new Refusal(400, 'The body breaks off'))
         })

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import { shownText } from '../common/shown-text.ts'
 import { Refusal } from './refusal.ts'
-import { shownText } from './shown-text.ts'
 
 /**
  * Gives what answers a request, by its path.

@@ -3,9 +3,9 @@ import { findingsOf } from '../common/composition/finding.ts'
 import { warning } from '../common/composition/warning.ts'
 import type { CodedError } from '../common/errors.ts'
 import { formatReference } from '../common/oci/reference.ts'
+import { shownText } from '../common/shown-text.ts'
 import { type AdmissionRequest, admissionReview } from './admission-review.ts'
 import type { JsonObject } from './json.ts'
-import { shownText } from './shown-text.ts'
 import { VERDICTS } from './verdict.ts'
 
 /** What goes back over HTTP. */

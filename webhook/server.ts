@@ -5,6 +5,7 @@ import type { ListenAddress } from '../common/flags.ts'
 import { listenOn, portOf } from '../common/listening.ts'
 import type { Logger } from '../common/log.ts'
 import type { Certificate } from './certificate.ts'
+import { createConnectionRoom } from './connection-room.ts'
 import { createRequestHandler, type Reviewers } from './request-handler.ts'
 import type { ServerObserver } from './webhook-metrics.ts'
 
@@ -36,7 +37,7 @@ export interface ServerLimits {
   readonly headMs: number
   /** For a whole request, and for a client to read on; the API server gives a review 30 s at most. */
   readonly requestMs: number
-  /** More are closed at once. Each takes some 50 KiB. */
+  /** For more, older ones are closed. Each takes some 50 KiB. An API server has some 200 changes under way at most, each with a connection for its review. */
   readonly maxConnections: number
   /** How long requests that run are waited for at the end. */
   readonly closeMs: number
@@ -75,18 +76,21 @@ export async function startAdmissionServer(
       keepAliveTimeout: limits.keepAliveMs,
       connectionsCheckingInterval: Math.ceil(limits.headMs / 4),
     },
-    (request, response) => void handle(request, response),
+    (request, response) => {
+      const { socket } = request
+      room.waitsFor('answer', socket)
+      response.once('close', () => room.waitsFor('request', socket))
+      void handle(request, response)
+    },
   )
   server.timeout = limits.requestMs
-  server.maxConnections = limits.maxConnections
-  server.on('drop', () => observer.dropped())
-  const connections = promisify(server.getConnections.bind(server))
-  server.on('connection', () => {
-    // Rather lose those that wait for nothing than the next client.
-    void connections().then((count) => {
-      if (count > limits.maxConnections * 0.75) server.closeIdleConnections()
-    })
+  const room = createConnectionRoom({
+    maxConnections: limits.maxConnections,
+    onDropped: () => observer.dropped(),
   })
+  server.on('connection', (socket) => room.enter(socket))
+  server.on('secureConnection', (socket) => room.waitsFor('request', socket))
+  const connections = promisify(server.getConnections.bind(server))
   server.on('clientError', (error, socket) => {
     const code = 'code' in error ? String(error.code) : ''
     const status = CLIENT_ERRORS[code] ?? (code.startsWith('HPE_') ? 400 : undefined)

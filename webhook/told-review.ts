@@ -1,11 +1,11 @@
 import { toCodedError } from '../common/errors.ts'
 import type { Logger } from '../common/log.ts'
+import { shownText } from '../common/shown-text.ts'
 import type { AdmissionPolicy } from './admission-policy.ts'
 import { type AdmissionRequest, readAdmissionReview } from './admission-review.ts'
 import type { ComposeContext } from './compose.ts'
 import { isTrueAt, type JsonObject, objectAt, objectsAt, textAt } from './json.ts'
 import { type Answer, failed, type Reviewed, refused } from './review-answer.ts'
-import { shownText } from './shown-text.ts'
 import type { ReviewObserver } from './webhook-metrics.ts'
 
 /** What reviewing needs. */

@@ -59,7 +59,7 @@ export function addWebhookMetrics(
   )
   const drops = metrics.counter(
     'oras_csi_webhook_dropped_connections_total',
-    'Connections that were closed at once, since there were too many.',
+    'Connections that were closed to make room, since there were too many.',
   )
   drops.add(0)
   for (const endpoint of options.paths) {

@@ -24,10 +24,11 @@ const LINK = blockList([
   ['168.63.129.16', 32],
   ['fd00:ec2::254', 128],
   ['fd20:ce::254', 128],
-  // Link-local, multicast; 6to4 carries any IPv4 address.
+  // Link-local, multicast; 6to4 carries any IPv4 address, and local NAT64 (RFC 8215) too, at a place that the network chooses.
   ['fe80::', 10],
   ['ff00::', 8],
   ['2002::', 16],
+  ['64:ff9b:1::', 48],
 ])
 
 const PRIVATE = blockList([
@@ -63,16 +64,28 @@ export function innermost(a: Reach, b: Reach): Reach {
 
 const DEPTH = { public: 0, private: 1, local: 2, link: 3 } satisfies Record<Reach, number>
 
-/** The IPv4 address inside an IPv4-mapped or NAT64 one (`64:ff9b::/96`, RFC 6052); other addresses as they are. */
+/** What stands before an IPv4 address: mapped, translated (SIIT), NAT64 (`64:ff9b::/96`, RFC 6052), compatible (`::a.b.c.d`, withdrawn). */
+const V4_PREFIXES = ['0:0:0:0:0:ffff', '0:0:0:0:ffff:0', '64:ff9b:0:0:0:0', '0:0:0:0:0:0']
+
+/** The IPv4 address inside an IPv6 one that carries it; other addresses as they are. */
 function embeddedV4(address: string): string {
   if (isIP(address) !== 6) return address
   // The URL parser writes every spelling of an IPv6 address in one form.
   const canonical = URL.parse(`http://[${address}]`)?.hostname.slice(1, -1) ?? address
-  const [, high, low] =
-    /^(?:::ffff:|64:ff9b::)(?:([0-9a-f]{1,4}):)?([0-9a-f]{1,4})$/.exec(canonical) ?? []
-  if (low === undefined) return address
-  const value = Number.parseInt(high ?? '0', 16) * 65536 + Number.parseInt(low, 16)
+  const groups = groupsOf(canonical)
+  if (!V4_PREFIXES.includes(groups.slice(0, 6).join(':'))) return address
+  const [high = 0, low = 0] = groups.slice(6).map((group) => Number.parseInt(group, 16))
+  const value = high * 65536 + low
   return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join('.')
+}
+
+/** All eight, e.g. `['0', …, '1']` for `::1`. */
+function groupsOf(canonical: string): readonly string[] {
+  const [head = [], tail = []] = canonical
+    .split('::')
+    .map((part) => part.split(':').filter((group) => group !== ''))
+  const zeros: readonly string[] = Array(Math.max(8 - head.length - tail.length, 0)).fill('0')
+  return [...head, ...zeros, ...tail]
 }
 
 function blockList(subnets: readonly (readonly [net: string, prefix: number])[]): BlockList {

@@ -15,6 +15,12 @@ export interface CallOptions {
   readonly authoritativeOnly?: boolean
 }
 
+/** What a tag means, as a server claims it. */
+export interface NamedManifest extends Descriptor {
+  /** The caller's credential that it took to be told; absent when it is what anyone here is told. */
+  readonly credential?: Credential
+}
+
 /** A manifest or index as its source sent it. */
 export interface FetchedManifest {
   readonly descriptor: Descriptor
@@ -42,7 +48,7 @@ export interface FetchedManifest {
  */
 export interface ArtifactSource {
   /** Finds what a tag names now, without its content. The answer is a claim of the server, not verified. */
-  resolve(reference: Reference, options: CallOptions): Promise<Descriptor>
+  resolve(reference: Reference, options: CallOptions): Promise<NamedManifest>
 
   /** Fetches the manifest or index that a tag or digest names. With a digest, the bytes hash to it. */
   manifest(reference: Reference, options: CallOptions): Promise<FetchedManifest>

@@ -9,10 +9,11 @@ export type Challenge =
       readonly scope: string | undefined
     }
 
-// RFC 9110 section 11.2: auth-param = token "=" ( token / quoted-string ).
-const PARAMETER = /\s*,?\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/y
-const SCHEME = /\s*,?\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?=\s|,|$)/y
-const MAX_HEADER = 8192
+// RFC 9110 section 11.2: auth-param = token "=" ( token / quoted-string ). One class before it: `\s*,?\s*` tries each way to split a run of blanks.
+const PARAMETER = /[\s,]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))/y
+const SCHEME = /[\s,]*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?=\s|,|$)/y
+/** Ten times what registries send. */
+const MAX_HEADER = 2048
 
 /**
  * Reads a `WWW-Authenticate` header, which may hold several challenges: Bearer before Basic, others are not known.

@@ -43,7 +43,7 @@ export interface LabelledCredential {
 
 /** Credentials by registry and repository. */
 export interface Keyring {
-  /** The credentials to try, best first: the longest matching entry of each kind. Empty means anonymous. */
+  /** The credentials to try, best first: the longest matching entry of each kind, ten at most. Empty means anonymous. */
   lookup(registry: string, repository: string): readonly LabelledCredential[]
 }
 
@@ -52,6 +52,12 @@ export const ANONYMOUS: Keyring = { lookup: () => [] }
 
 /** Kubernetes allows a secret 1 MiB. */
 const MAX_CONFIG_BYTES = 1024 * 1024
+/** Far more registries than anybody has a password for; 34,000 entries, which 1 MiB can hold, take most of a second. */
+const MAX_ENTRIES = 1_000
+/** Twenty for each entry, which has six at most. More than that are refused before they are parsed. */
+const MAX_VALUES = 20 * MAX_ENTRIES
+/** Each costs a request at the registry, and 1,200 keys can all be a `*`. The best match comes first. */
+const MAX_CANDIDATES = 10
 
 /** What the credentials of a document are called in messages, and which code a fault in it has. */
 export interface DockerConfigOptions {
@@ -112,7 +118,7 @@ const MAX_LISTED_KEYS = 5
 export function combineKeyrings(keyrings: readonly Keyring[]): Keyring {
   return {
     lookup: (registry, repository) =>
-      keyrings.flatMap((keyring) => keyring.lookup(registry, repository)),
+      keyrings.flatMap((keyring) => keyring.lookup(registry, repository)).slice(0, MAX_CANDIDATES),
   }
 }
 
@@ -138,16 +144,19 @@ export function createKeyring(entries: readonly KeyringEntry[]): Keyring {
     lookup: (registry, repository) =>
       sorted
         .filter(({ pattern }) => pattern.matches(registry, repository))
-        .flatMap(({ credentials }) => credentials),
+        .flatMap(({ credentials }) => credentials)
+        .slice(0, MAX_CANDIDATES),
   }
 }
 
 function limitsOf({ label, code = 'INVALID' }: DockerConfigOptions): JsonLimits {
-  return { name: label, code, maxBytes: MAX_CONFIG_BYTES, secret: true }
+  return { name: label, code, maxBytes: MAX_CONFIG_BYTES, maxValues: MAX_VALUES, secret: true }
 }
 
 function parseAuths(bytes: Uint8Array, options: DockerConfigOptions, shape: Shape): Keyring {
-  const document = asObject(parseJson(bytes, limitsOf(options)))
+  const root = parseJson(bytes, limitsOf(options))
+  checkEntries(root)
+  const document = asObject(root)
   const entries: KeyringEntry[] = []
   for (const [key, node] of entryNodes(document, shape)) {
     const pattern = parseRegistryPattern(key)
@@ -168,12 +177,24 @@ function parseAuths(bytes: Uint8Array, options: DockerConfigOptions, shape: Shap
 
 function entryNodes(document: JsonObject, shape: Shape): ReadonlyMap<string, JsonNode> {
   const auths = optionalField(document, 'auths')
-  if (shape !== 'entries' && auths !== undefined) return asObject(auths).fields
+  if (shape !== 'entries' && auths !== undefined) {
+    checkEntries(auths)
+    return asObject(auths).fields
+  }
   if (shape === 'entries') return document.fields
   if (shape === 'auths') return new Map()
   // A .dockercfg holds objects only; a config.json without "auths" holds settings of other kinds too.
   const entries = [...document.fields].filter(([, node]) => isEntry(node))
   return new Map(entries)
+}
+
+function checkEntries(node: JsonNode): void {
+  const { value } = node
+  if (typeof value !== 'object' || value === null) return
+  const count = Object.keys(value).length
+  if (count > MAX_ENTRIES) {
+    throw jsonFault(node, `${count} entries; at most ${MAX_ENTRIES} are read`)
+  }
 }
 
 function isEntry({ value }: JsonNode): boolean {
@@ -213,15 +234,22 @@ function userOf(entry: JsonObject): { username: string; password: string } {
   const bytes = Buffer.from(encoded, 'base64')
   const decoded = bytes.toString('utf8')
   const colon = decoded.indexOf(':')
-  const canonical = bytes.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '')
+  const canonical = withoutEnd(bytes.toString('base64'), '=') === withoutEnd(encoded, '=')
   if (!canonical || colon < 0 || decoded.includes('\uFFFD')) {
     throw jsonFault(auth, 'expected base64 of "user:password"')
   }
   // Docker pads passwords with NUL bytes in some versions.
   return {
     username: decoded.slice(0, colon),
-    password: decoded.slice(colon + 1).replace(/\0+$/, ''),
+    password: withoutEnd(decoded.slice(colon + 1), '\0'),
   }
+}
+
+/** Without a regular expression: `/=+$/` looks at each `=` of a run once for each of those before it. */
+function withoutEnd(text: string, char: string): string {
+  let end = text.length
+  while (end > 0 && text[end - 1] === char) end--
+  return text.slice(0, end)
 }
 
 function textOf(entry: JsonObject, key: string): string {

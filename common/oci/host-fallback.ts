@@ -72,21 +72,22 @@ export function createHostFallback({
 }): HostFallback {
   const restingUntilMs = new Map<string, number>()
 
-  const rests = (host: Host) => (restingUntilMs.get(nameOfHost(host)) ?? 0) > nowMs()
-  const rest = (host: Host) => {
+  const rests = (key: string) => (restingUntilMs.get(key) ?? 0) > nowMs()
+  const rest = (key: string) => {
     if (restingUntilMs.size >= MAX_RESTING) restingUntilMs.clear()
-    restingUntilMs.set(nameOfHost(host), nowMs() + REST_MS)
+    restingUntilMs.set(key, nowMs() + REST_MS)
   }
 
   function candidates(
     all: readonly Host[],
-    { needs, authoritativeOnly, route, start = 0 }: HostQuestion,
+    { reference, needs, authoritativeOnly, route, start = 0 }: HostQuestion,
   ) {
     const able = all.filter(
       (host) => host.capabilities[needs] && (host.authoritative || !authoritativeOnly),
     )
     const order = route?.order(able, start) ?? able
-    const sorted = [...order.filter((host) => !rests(host)), ...order.filter(rests)]
+    const resting = (host: Host) => rests(standIn(host, reference))
+    const sorted = [...order.filter((host) => !resting(host)), ...order.filter(resting)]
     return sorted.map((host) => ({ host, isLast: host === able.at(-1) }))
   }
 
@@ -98,7 +99,7 @@ export function createHostFallback({
   ): Promise<T> {
     const { reference, signal, onRetry } = question
     const attempts = [question.attempts, retry?.attempts, isLast ? undefined : MIRROR_ATTEMPTS]
-    return withRetry(() => silence.through(nameOfHost(host), () => attempt(host)), signal, {
+    return withRetry(() => silence.through(standIn(host, reference), () => attempt(host)), signal, {
       ...retry,
       attempts: Math.min(...attempts.filter((count) => count !== undefined), DEFAULT_ATTEMPTS),
       isWorthIt: ({ unreachable, retryAfterMs = 0 }) =>
@@ -123,13 +124,13 @@ export function createHostFallback({
       for (const { host, isLast } of asked) {
         try {
           const result = await askOne(host, isLast, question, attempt)
-          restingUntilMs.delete(nameOfHost(host))
+          restingUntilMs.delete(standIn(host, reference))
           return result
         } catch (error) {
           signal.throwIfAborted()
           if (!(error instanceof RequestFailure)) throw error
           failures.push({ host, failure: error })
-          if (error.unreachable) rest(host)
+          if (error.unreachable) rest(standIn(host, reference))
           const fields = { reference: formatReference(reference), host: nameOfHost(host) }
           const detail = { ...fields, failure: error.message }
           if (error.code === 'CORRUPT') log?.warn?.(detail, 'a host sent something else')
@@ -139,6 +140,11 @@ export function createHostFallback({
       throw summarize(failures, question)
     },
   }
+}
+
+/** A mirror may stand for all registries: the one that somebody named to make it hang says nothing of the others. */
+function standIn(host: Host, { registry }: Reference): string {
+  return `${nameOfHost(host)} ${registry}`
 }
 
 /** What withRetry makes where nobody says otherwise. */

@@ -1,4 +1,4 @@
-import type { CallOptions, FetchedManifest } from './artifact-source.ts'
+import type { CallOptions, FetchedManifest, NamedManifest } from './artifact-source.ts'
 import type { Descriptor } from './descriptor.ts'
 import type { Host } from './hosts.ts'
 import type { Exchange } from './redirect.ts'
@@ -31,7 +31,7 @@ export type OpenedBlob =
  */
 export interface HostSource<H extends Host> {
   /** Finds what the reference's tag, or its digest, names; nothing is verified. */
-  resolve(host: H, reference: Reference, call: CallOptions): Promise<Descriptor>
+  resolve(host: H, reference: Reference, call: CallOptions): Promise<NamedManifest>
   /** Fetches the manifest that a tag or digest names. With a digest, the bytes hash to it: else CORRUPT. */
   manifest(
     host: H,

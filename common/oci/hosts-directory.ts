@@ -85,12 +85,27 @@ async function withFiles(
     ...ca,
     ...client.flatMap(({ cert, key }) => [cert, key]),
   ])
+  const isDefault = own.some((path) => basename(path) === DEFAULT)
   return {
     ...configuration,
-    isDefault: own.some((path) => basename(path) === DEFAULT),
+    warnings: [...configuration.warnings, ...(isDefault ? secretsForAnybody(configuration) : [])],
+    isDefault,
     files: [...own, ...keys],
     version: version + (await versionOf(keys)),
   }
+}
+
+/** Whoever writes a reference chooses the host for which "_default" names no server. */
+function secretsForAnybody({ sections }: Pick<HostsConfiguration, 'sections'>): readonly string[] {
+  const nameless = sections.filter(({ url }) => url === undefined)
+  const settings = [
+    ...(nameless.some(({ headers }) => Object.keys(headers).length > 0) ? ['header'] : []),
+    ...(nameless.some(({ client }) => client.length > 0) ? ['client'] : []),
+  ]
+  return settings.map(
+    (key) =>
+      `"${key}" has no effect in "${DEFAULT}" without "server": it would be sent to whatever host a pod names`,
+  )
 }
 
 function resolvePaths(section: HostSection, directory: string): HostSection {

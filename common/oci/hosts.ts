@@ -162,9 +162,17 @@ export async function buildHosts(
     return url.base === baseOfSection(last, registry) || isAtRegistry(url.base, registry)
   }
   const hosts = sections.map((section) =>
-    buildHost(section, registry, { isServer: isServer(section), ...named(section) }),
+    buildHost(isDefault ? withoutSecrets(section) : section, registry, {
+      isServer: isServer(section),
+      ...named(section),
+    }),
   )
   return { hosts: await Promise.all(hosts) }
+}
+
+/** What "_default" says of the server whose name a reference gives: its secrets would go to whatever host a pod names. */
+function withoutSecrets(section: HostSection): HostSection {
+  return section.url === undefined ? { ...section, headers: {}, client: [] } : section
 }
 
 /** `isServer`: it answers for the name, no mirror of it: its answers prove access, and it may have the pod's credentials. */

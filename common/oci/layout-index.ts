@@ -40,6 +40,8 @@ export function parseLayoutIndex(bytes: Uint8Array, maxBytes: number): LayoutInd
   const root = parseJson(bytes, {
     ...{ name: 'index.json', code: 'CORRUPT', unparsableCode: 'UNAVAILABLE', maxBytes },
     maxValues: 20 * MAX_MANIFESTS,
+    // SSRF: whoever names a host in a reference reads the message.
+    secret: true,
   })
   const tagged = new Map<string, JsonNode[]>()
   for (const entry of asArray(requiredField(asObject(root), 'manifests'), MAX_MANIFESTS)) {

@@ -86,10 +86,10 @@ export function routeTowards(
 
 /**
  * How the certificate of a host is checked that an endpoint led to: its CA counts there too, its `skip_verify` and its client
- * certificates are for its own host only.
+ * certificates are for its own host and port only.
  */
 export function tlsTowards({ base, tls }: Endpoint, url: URL): TlsSettings {
-  return new URL(base).hostname === url.hostname ? tls : { ca: tls.ca, verify: true }
+  return new URL(base).host === url.host ? tls : { ca: tls.ca, verify: true }
 }
 
 /**

@@ -136,12 +136,12 @@ async function askAs(
 export async function askAgain(
   transport: Sender,
   endpoint: Endpoint,
-  { url, headers, tls, reach }: Target,
+  { url, headers, ...route }: Target,
   request: ApiRequest,
   signal: AbortSignal,
 ): Promise<Exchange | undefined> {
   const { range: _, ...kept } = headers
-  const target = { url, headers: { ...kept, ...request.headers }, tls, reach }
+  const target = { url, headers: { ...kept, ...request.headers }, ...route }
   const answer = await transport.send({ method: request.method, ...target, signal })
   const foreign = url.origin !== new URL(endpoint.base).origin
   const { status } = answer

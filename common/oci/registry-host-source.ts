@@ -59,7 +59,11 @@ export function createRegistryHostSource({
       const granted = await ask(client, host, manifestRequest('HEAD', reference, userAgent), call)
       await granted.answer.body.dump()
       const found = describeHead(granted, reference)
-      return found ?? (await manifest(host, reference, call)).descriptor
+      const { descriptor, credential } =
+        found === undefined
+          ? await manifest(host, reference, call)
+          : { descriptor: found, credential: granted.credential }
+      return { ...descriptor, ...(credential !== undefined && { credential }) }
     },
     async hasBlob(host, reference, descriptor, call) {
       const request = blobRequest('HEAD', reference, descriptor, { 'user-agent': userAgent })

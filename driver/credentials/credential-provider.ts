@@ -1,3 +1,4 @@
+import pLimit from 'p-limit'
 import { toCodedError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import type { NodeCredential } from '../../common/oci/credential-candidates.ts'
@@ -45,13 +46,17 @@ export interface CredentialProviderOptions {
  * too, so that one pull does not wait for a hanging program at each blob.
  */
 const HOLD_MS = 10_000
+/** Programs of one provider at a time: pods name images freely, and each image may take a run. */
+const MAX_RUNS = 4
 
 export function createCredentialProvider(options: CredentialProviderOptions): CredentialProvider {
   const { config, run, log, nowMs = () => performance.now() } = options
   const label = `credential provider "${config.name}"`
 
+  const turns = pLimit(MAX_RUNS)
+
   const ask = async (image: string) => {
-    const ended = await run(formatProviderRequest(config, image))
+    const ended = await turns(() => run(formatProviderRequest(config, image)))
     if (ended.kind === 'failed') {
       const { why, detail } = ended
       log.warn({ provider: config.name, image, why, stderr: detail }, 'credential provider failed')

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import pLimit from 'p-limit'
 import type { Logger } from '../../common/log.ts'
 import type { NodeKeyring } from '../../common/oci/credential-candidates.ts'
 import { createCredentialProvider } from './credential-provider.ts'
@@ -12,6 +13,9 @@ export interface NodeCredentialConfig {
   readonly dockerConfig?: string
   readonly providers?: ProviderFiles
 }
+
+/** Programs of all providers at a time. */
+const MAX_RUNS = 8
 
 /** The node's credentials. Disposing ends the programs that run for them. */
 export interface OpenNodeKeyring extends NodeKeyring, Disposable {}
@@ -32,6 +36,7 @@ export async function openNodeKeyring(
 ): Promise<OpenNodeKeyring> {
   const { log, env } = options
   const stopping = new AbortController()
+  const turns = pLimit(MAX_RUNS)
   const file =
     dockerConfig &&
     createDockerConfigKeyring({ path: dockerConfig, warn: (message) => log.warn(message) })
@@ -40,14 +45,16 @@ export async function openNodeKeyring(
       config,
       log,
       run: (request) =>
-        runProvider(
-          {
-            path: join(providers?.binDirectory ?? '', config.name),
-            args: config.args,
-            env: { ...env, ...config.env },
-          },
-          request,
-          { signal: stopping.signal },
+        turns(() =>
+          runProvider(
+            {
+              path: join(providers?.binDirectory ?? '', config.name),
+              args: config.args,
+              env: { ...env, ...config.env },
+            },
+            request,
+            { signal: stopping.signal },
+          ),
         ),
     }),
   )

@@ -1,6 +1,7 @@
 import type { handleUnaryCall } from '@grpc/grpc-js'
 import { CodedError, toCodedError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
+import { shownText } from '../../common/shown-text.ts'
 import { GRPC_STATUS } from './status.ts'
 
 /** What a handler is given beside the request. */
@@ -89,7 +90,9 @@ const LOG_LEVEL = {
 const MAX_DETAILS = 2_000
 
 function shorten(message: string): string {
-  return message.length <= MAX_DETAILS ? message : `${message.slice(0, MAX_DETAILS)}...`
+  // Before it is cut: an escape is longer than its character. What the log says of it, the logger escapes.
+  const shown = shownText(message)
+  return shown.length <= MAX_DETAILS ? shown : `${shown.slice(0, MAX_DETAILS)}...`
 }
 
 function patienceMs(deadline: Date | number): number {

@@ -1,3 +1,4 @@
+import { shownText } from '../../common/shown-text.ts'
 import type { LeasePod } from '../store/leases.ts'
 
 /** What a pod is told, as `kubectl describe pod` shows it. */
@@ -20,10 +21,11 @@ export interface PodEvent {
 export const MAX_MESSAGE_BYTES = 1024
 const CUT = '...'
 
-/** Cuts a text to a number of bytes in UTF-8, no character in half; what is cut ends with `...`. */
+/** Writes a text as {@link shownText} does, and cuts it to a number of bytes in UTF-8, no character in half; what is cut ends with `...`. */
 export function cutMessage(message: string, maxBytes = MAX_MESSAGE_BYTES): string {
-  const bytes = Buffer.from(message)
-  if (bytes.length <= maxBytes) return message
+  const shown = shownText(message)
+  const bytes = Buffer.from(shown)
+  if (bytes.length <= maxBytes) return shown
   let end = maxBytes - CUT.length
   // The bytes of a character after its first begin with the bits 10.
   while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1

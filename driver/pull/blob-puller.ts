@@ -1,9 +1,10 @@
-import pLimit from 'p-limit'
+import { CodedError } from '../../common/errors.ts'
 import type { ArtifactSource } from '../../common/oci/artifact-source.ts'
 import type { Keyring } from '../../common/oci/credentials.ts'
 import type { Descriptor } from '../../common/oci/descriptor.ts'
 import type { Digest } from '../../common/oci/digest.ts'
 import type { Reference } from '../../common/oci/reference.ts'
+import { subjectOf } from '../../common/oci/subject.ts'
 import { createKeyedLock } from '../keyed-lock.ts'
 import type { Origin } from '../store/blobs.ts'
 import { ingestPath, removeIngest } from '../store/ingest-files.ts'
@@ -19,6 +20,7 @@ import {
 import { type BlobFetch, fetchBlob } from './fetch-blob.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import { isRefusal } from './manifest/refusals.ts'
+import { createTurns, type Patience } from './turns.ts'
 import { advanceWatermark, endWatermark } from './watermark.ts'
 
 /** Who asks for a blob, and until when. */
@@ -58,6 +60,12 @@ export interface BlobPuller extends AsyncDisposable {
 /** Smaller ones are here before a thread or a follower has begun. */
 const DEFAULT_BIG_BYTES = 2 * 1024 * 1024
 
+/** What a registry may have of the downloads that run at once: the rest is there for the others. */
+const REGISTRY_SHARE = 3 / 4
+
+/** A modem was faster. A hostile registry that sends a byte now and then never trips the time-out of a silent one. */
+const DEFAULT_PATIENCE: Patience = { windowMs: 30_000, minBytesPerSecond: 1024 }
+
 export function createBlobPuller(options: {
   readonly store: Store
   readonly source: ArtifactSource
@@ -70,16 +78,25 @@ export function createBlobPuller(options: {
   /** Asked whether a blob fits before it is asked for; absent where whoever pulls has made room. */
   readonly space?: DownloadSpace | undefined
   readonly lingerMs?: number
+  /** With downloads that keep others waiting; default 1 KiB/s, taken over 30 s. */
+  readonly patience?: Patience
 }): BlobPuller {
   const { store, source, downloadThreads, space, bigBytes = DEFAULT_BIG_BYTES } = options
   const { blobs, ingestDirectory } = store
-  const turns = pLimit(options.maxDownloads)
+  const turns = createTurns({
+    total: options.maxDownloads,
+    perSharer: Math.max(1, Math.floor(options.maxDownloads * REGISTRY_SHARE)),
+    patience: options.patience ?? DEFAULT_PATIENCE,
+  })
   const jobs = createJobs<void>({ ...options, isPersonal: isRefusal })
   const ingests = createKeyedLock()
   const running = new Map<string, RunningDownload>()
   /** By digest: the origins from which bytes come in, each while its job does not wait for another's. */
   const fetching = new Map<Digest, Set<Origin>>()
   const keyOf = ({ digest }: Descriptor, origin: Origin) => `${origin}@${digest}`
+  /** Whose manifest states another size waits for his own verdict: an admin's limits go by what is stated. */
+  const jobKeyOf = (descriptor: Descriptor, origin: Origin) =>
+    `${keyOf(descriptor, origin)} of ${descriptor.size}`
 
   /**
    * Takes a blob over from another repository of the same registry, on the disk or on its way, if that registry lets this caller read it in
@@ -93,28 +110,38 @@ export function createBlobPuller(options: {
     { reference, keyring, signal }: BlobCall,
   ): Promise<boolean> => {
     const isSibling = (other: Origin) => other.startsWith(`${reference.registry}/`)
-    const { digest } = descriptor
-    const siblings = [...(fetching.get(digest) ?? []), ...(await blobs.origins(digest))].filter(
-      isSibling,
-    )
+    const { digest, size } = descriptor
+    const others = new Set([...(fetching.get(digest) ?? []), ...(await blobs.origins(digest))])
+    // What this one has is not fit, and its job the one that asks.
+    others.delete(origin)
+    const siblings = [...others].filter(isSibling)
     if (siblings.length === 0 || source.mayRead === undefined) return false
     const call = { keyring, signal, authoritativeOnly: true }
     if (!(await source.mayRead(reference, descriptor, call))) return false
     for (const sibling of siblings) {
       // Its failure is its own: then the next, or a download.
-      await jobs.joinRunning(keyOf(descriptor, sibling), signal)?.catch(() => undefined)
+      await jobs.joinRunning(jobKeyOf(descriptor, sibling), signal)?.catch(() => undefined)
       signal.throwIfAborted()
-      if (await blobs.has(digest, sibling)) return blobs.addOrigin(digest, origin)
+      if (await blobs.has(digest, sibling, size)) return blobs.addOrigin(digest, origin)
     }
     return false
   }
 
   const fetch = async (options: BlobFetch): Promise<void> => {
-    const { descriptor, origin } = options
+    const { descriptor, origin, reference, download } = options
     const origins = fetching.get(descriptor.digest) ?? new Set()
     fetching.set(descriptor.digest, origins.add(origin))
     try {
-      await turns(() => fetchBlob(options))
+      await turns.take({
+        sharer: reference.registry,
+        signal: options.signal,
+        progress() {
+          const bytes = readBytes(download.received)
+          return bytes < descriptor.size ? bytes : 'done'
+        },
+        tooSlow: (ms) => tooSlow(reference, descriptor, ms),
+        work: (signal) => fetchBlob({ ...options, signal }),
+      })
     } finally {
       origins.delete(origin)
       if (origins.size === 0) fetching.delete(descriptor.digest)
@@ -124,21 +151,23 @@ export function createBlobPuller(options: {
   return {
     ensure(descriptor, origin, { reference, keyring, signal, caller }) {
       const key = keyOf(descriptor, origin)
+      const jobKey = jobKeyOf(descriptor, origin)
       return jobs.join(
-        key,
+        jobKey,
         async (job) => {
           const download = createRunningDownload(
             ingestPath(ingestDirectory, descriptor.digest, origin),
           )
           // Before the first await: whoever has called can follow.
-          running.set(key, download)
+          running.set(jobKey, download)
           job.reportProgress(() => ({ done: readBytes(download.received), total: descriptor.size }))
           try {
             // One writer to an ingest file: a job that was cancelled may still be ending when the next begins.
             using _ = await ingests.acquire(key, job.signal)
             const call = { reference, keyring, signal: job.signal }
+            // One of another size than is stated is not taken: the download says what is wrong, as if nothing were here.
             const isHere =
-              (await blobs.has(descriptor.digest, origin)) ||
+              (await blobs.has(descriptor.digest, origin, descriptor.size)) ||
               (await takeOver(descriptor, origin, call))
             if (isHere) {
               // A follower is to read the blob, and not what an earlier download left.
@@ -156,7 +185,7 @@ export function createBlobPuller(options: {
             // Changes nothing where the download is complete.
             endWatermark(download.watermark, 'failed')
             // A cancelled job may end after its successor has begun.
-            if (running.get(key) === download) running.delete(key)
+            if (running.get(jobKey) === download) running.delete(jobKey)
           }
         },
         signal,
@@ -164,12 +193,19 @@ export function createBlobPuller(options: {
       )
     },
     follow(descriptor, origin) {
-      const download = running.get(keyOf(descriptor, origin))
+      const download = running.get(jobKeyOf(descriptor, origin))
       if (download === undefined || descriptor.size < bigBytes) return undefined
       // As it is now: a download that begins anew has another watermark.
       return { path: download.path, watermark: download.watermark }
     },
-    downloaded: (descriptor, origin) => jobs.progress(keyOf(descriptor, origin))?.done ?? 0,
+    downloaded: (descriptor, origin) => jobs.progress(jobKeyOf(descriptor, origin))?.done ?? 0,
     [Symbol.asyncDispose]: () => jobs[Symbol.asyncDispose](),
   }
+}
+
+function tooSlow(reference: Reference, { digest }: Descriptor, ms: number): CodedError {
+  return new CodedError(
+    'UNAVAILABLE',
+    `${subjectOf(reference)}: blob ${digest} came in too slowly over the last ${Math.round(ms / 1_000)} s while other downloads waited for their turn; what came is kept, and the next try goes on from there`,
+  )
 }

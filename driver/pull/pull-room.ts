@@ -37,7 +37,7 @@ export async function roomOfPull(
   let downloadBytes = 0
   let missing = 0
   for (const { digest, size } of plan.blobs) {
-    if (await store.blobs.has(digest, origin)) continue
+    if (await store.blobs.has(digest, origin, size)) continue
     missing += 1
     downloadBytes += Math.max(0, size - (await begun(store.ingestDirectory, digest, origin)))
   }

@@ -41,8 +41,12 @@ export interface BlobStore {
   /** Where the blob of `digest` stands, or would. */
   path(digest: Digest): string
 
-  /** Answers whether the blob is there and was downloaded from `origin`. */
-  has(digest: Digest, origin: Origin): Promise<boolean>
+  /**
+   * Answers whether the blob is there and was downloaded from `origin`.
+   *
+   * @param size what a manifest says that it has, in bytes; one that says something else is not answered with this blob. Absent: any
+   */
+  has(digest: Digest, origin: Origin, size?: number): Promise<boolean>
 
   /** Where the blob was downloaded from; none when it is not there, or its record cannot be read. No permission to read it either. */
   origins(digest: Digest): Promise<readonly Origin[]>
@@ -55,7 +59,7 @@ export interface BlobStore {
 
   /**
    * Takes over a file whose bytes were verified against `digest`, and makes it visible. When the blob was there already, the file is
-   * removed and the blob gains the origin.
+   * removed and the blob gains the origin; one of another size is damaged, and replaced.
    */
   commit(file: string, digest: Digest, origin: Origin): Promise<void>
 
@@ -147,12 +151,15 @@ export function createBlobStore(options: {
     path,
     known,
 
-    async has(digest, origin) {
+    async has(digest, origin, size) {
       // Not while it is being evicted.
       using _ = await records.acquire(digest)
       const record = await readRecordOf(digest)
       if (record.state !== 'ok' || !record.value.origins.includes(origin)) return false
-      if (!isTrusted(record.value) || !(await isFile(path(digest)))) return false
+      if (!isTrusted(record.value)) return false
+      const found = await statIfThere(path(digest))
+      if (found?.isFile() !== true) return false
+      if (size !== undefined && found.size !== size) return false
       await touch(digest)
       return true
     },
@@ -179,7 +186,10 @@ export function createBlobStore(options: {
       await mkdir(dirname(target), { recursive: true, mode: 0o700 })
       await chmod(file, await modeOf(file))
       const record = await readRecordOf(digest)
-      if (record.state === 'ok' && isTrusted(record.value) && (await isFile(target))) {
+      const { size } = await stat(file)
+      const present = await statIfThere(target)
+      const isWhole = present?.isFile() === true && present.size === size
+      if (record.state === 'ok' && isTrusted(record.value) && isWhole) {
         // The same bytes, from elsewhere: keep the inode that trees link to.
         await writeRecord(digest, withOrigin(record.value, origin))
         await rm(file)
@@ -194,7 +204,6 @@ export function createBlobStore(options: {
         await rename(target, file)
         throw error
       }
-      const { size } = await stat(target)
       known.set(digest, { digest, bytes: size, usedMs: Date.now() })
       durability.add(() => store.markDurable(digest))
     },

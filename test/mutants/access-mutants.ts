@@ -74,8 +74,8 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'takes a HEAD for a proof',
     file: 'driver/pull/manifest/resolver.ts',
-    text: 'const digest = await lookUpTag(reference, caller)\n',
-    replacement: `const digest = await lookUpTag(reference, caller)
+    text: 'const { digest, credential } = await lookUpTag(reference, caller)\n',
+    replacement: `const { digest, credential } = await lookUpTag(reference, caller)
     for (const identity of caller.who) await access.recordProof(reference, digest, identity)
 `,
     tests: RESOLVER,

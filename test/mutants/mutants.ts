@@ -11,6 +11,7 @@ import { INSTALLATION_MUTANTS } from './installation-mutants.ts'
 import { LAYOUT_MUTANTS } from './layout-mutants.ts'
 import type { Mutant } from './mutant.ts'
 import { POLICY_MUTANTS } from './policy-mutants.ts'
+import { PULL_BOUND_MUTANTS } from './pull-bound-mutants.ts'
 import { RECOVERY_MUTANTS } from './recovery-mutants.ts'
 import { REGISTRY_MUTANTS } from './registry-mutants.ts'
 import { WEBHOOK_MUTANTS } from './webhook-mutants.ts'
@@ -59,6 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...EVENTS_MUTANTS,
   ...INSTALLATION_MUTANTS,
   ...LAYOUT_MUTANTS,
+  ...PULL_BOUND_MUTANTS,
   ...RECOVERY_MUTANTS,
   ...REGISTRY_MUTANTS,
   ...POLICY_MUTANTS,
@@ -136,7 +138,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "believes another host's certificate where skip_verify is set",
     file: 'common/oci/redirect.ts',
-    text: 'new URL(base).hostname === url.hostname ? tls : { ca: tls.ca, verify: true }',
+    text: 'new URL(base).host === url.host ? tls : { ca: tls.ca, verify: true }',
     replacement: 'tls',
     tests: ['test/common/oci/redirect.test.ts'],
   },
@@ -862,8 +864,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'sends messages that no peer takes',
     file: 'driver/csi/unary.ts',
-    text: 'message.length <= MAX_DETAILS ? message',
-    replacement: 'true ? message',
+    text: 'shown.length <= MAX_DETAILS ? shown',
+    replacement: 'true ? shown',
     tests: ['test/driver/failed-publish.process.test.ts'],
     only: 'a refusal as long as a manifest',
   },

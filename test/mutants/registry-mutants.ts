@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the texts are code
 import type { Mutant } from './mutant.ts'
 
 const MIRRORS = ['test/common/oci/mirrors.test.ts']
@@ -93,7 +94,7 @@ export const REGISTRY_MUTANTS: readonly Mutant[] = [
   {
     name: 'asks a mirror that is gone first, over and over',
     file: 'common/oci/host-fallback.ts',
-    text: 'if (error.unreachable) rest(host)',
+    text: 'if (error.unreachable) rest(standIn(host, reference))',
     replacement: '',
     tests: MIRRORS,
     only: 'asked last',
@@ -212,5 +213,58 @@ export const REGISTRY_MUTANTS: readonly Mutant[] = [
     replacement: '',
     tests: HOSTS,
     only: 'client certificates',
+  },
+  {
+    name: 'refuses a mirror to all because of what one names',
+    file: 'common/oci/host-fallback.ts',
+    text: 'return `${nameOfHost(host)} ${registry}`',
+    replacement: 'return nameOfHost(host) + registry.slice(0, 0)',
+    tests: ['test/common/oci/host-fallback.test.ts'],
+  },
+  {
+    name: 'asks for the next part of a blob past the proxy',
+    file: 'common/oci/registry-client.ts',
+    text: '{ url, headers, ...route }: Target',
+    replacement: '{ url, headers, proxy: _proxy, ...route }: Target',
+    tests: ['test/common/oci/registry-client.test.ts'],
+  },
+  {
+    name: 'reads a challenge of any length',
+    file: 'common/oci/challenge.ts',
+    text: 'header.length > MAX_HEADER',
+    replacement: 'false',
+    tests: ['test/common/oci/challenge.test.ts'],
+    only: 'full of blanks',
+  },
+  {
+    name: 'quotes what a host answered that only a reference names',
+    file: 'common/oci/manifest.ts',
+    text: 'maxBytes: limits.bytes, secret: true',
+    replacement: 'maxBytes: limits.bytes',
+    tests: ['test/common/oci/manifest.test.ts'],
+    only: 'SSRF',
+  },
+  {
+    name: 'sends the secrets of _default to whatever host a pod names',
+    file: 'common/oci/hosts.ts',
+    text: 'isDefault ? withoutSecrets(section) : section',
+    replacement: 'section',
+    tests: HOSTS,
+    only: 'whatever host a pod names',
+  },
+  {
+    name: 'takes any IPv4 address inside an IPv6 one for public',
+    file: 'common/oci/address.ts',
+    text: 'V4_PREFIXES.includes(',
+    replacement: 'V4_PREFIXES.slice(0, 1).includes(',
+    tests: ['test/common/oci/address.test.ts'],
+  },
+  {
+    name: 'trusts every port of a host whose certificate is not checked',
+    file: 'common/oci/redirect.ts',
+    text: 'new URL(base).host === url.host',
+    replacement: 'new URL(base).hostname === url.hostname',
+    tests: REDIRECT,
+    only: 'another port',
   },
 ]

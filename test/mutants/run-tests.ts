@@ -12,8 +12,10 @@ export interface TestRun {
   readonly output: string
 }
 
-// Longer than any of the runs takes when all is well; a mutant that hangs its tests lets their own deadlines pass.
+// Longer than the tests of a mutant take when all is well; one that hangs them lets their own deadlines pass.
 const DEADLINE_MS = 300_000
+/** Of everything at once. */
+const BASELINE_DEADLINE_MS = 3_000_000
 
 /**
  * Runs test files of a checkout; ends at the first failure when `bail` is set.
@@ -22,12 +24,18 @@ const DEADLINE_MS = 300_000
  */
 export async function runTests(
   checkout: string,
-  options: { readonly tests: readonly string[]; readonly only?: string; readonly bail?: boolean },
+  options: {
+    readonly tests: readonly string[]
+    readonly only?: string
+    /** Of a mutant: the first red test will do. */
+    readonly bail?: boolean
+  },
 ): Promise<TestRun> {
   const { tests, only, bail = false } = options
   const report = join(checkout, 'mutant-report.json')
   await rm(report, { force: true })
-  const output = await vitest(checkout, [
+  const deadlineMs = bail ? DEADLINE_MS : BASELINE_DEADLINE_MS
+  const output = await vitest(checkout, deadlineMs, [
     'run',
     ...['--reporter=json', `--outputFile=${report}`, '--maxWorkers=1'],
     ...(bail ? ['--bail=1'] : []),
@@ -41,12 +49,12 @@ export async function runTests(
   }
 }
 
-function vitest(checkout: string, args: readonly string[]): Promise<string> {
+function vitest(checkout: string, deadlineMs: number, args: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
     execFile(
       process.execPath,
       [join(checkout, 'node_modules/vitest/vitest.mjs'), ...args],
-      { cwd: checkout, timeout: DEADLINE_MS, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 },
+      { cwd: checkout, timeout: deadlineMs, killSignal: 'SIGKILL', maxBuffer: 64 * 1024 * 1024 },
       // The exit code says less than the report.
       (_error, stdout, stderr) => resolve(`${stdout}${stderr}`),
     )

@@ -5,6 +5,9 @@ const WORKLOAD = ['test/webhook/workload-review.test.ts']
 const SERVER = ['test/webhook/server.test.ts']
 const PARSE = ['test/webhook/parse-body.test.ts']
 const METRICS = ['test/webhook/metrics.process.test.ts']
+const BUDGET = ['test/webhook/body-budget.test.ts']
+const SHOWN = ['test/common/shown-text.test.ts']
+const UNARY = ['test/driver/csi/unary.test.ts']
 const STRESS = ['test/webhook/stress.process.test.ts']
 
 /** Breakages of what answers the API server, and of what keeps answering it. */
@@ -89,10 +92,10 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'webhook: shows control characters of strangers',
-    file: 'webhook/shown-text.ts',
+    file: 'common/shown-text.ts',
     text: 'return cut.replace(UNPRINTABLE,',
     replacement: 'return cut.replace(/\\n/g,',
-    tests: ['test/webhook/shown-text.test.ts'],
+    tests: SHOWN,
   },
   {
     name: 'webhook: waits for handshakes for ever',
@@ -128,35 +131,88 @@ export const WEBHOOK_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'webhook: takes any number of connections',
-    file: 'webhook/server.ts',
-    text: '  server.maxConnections = limits.maxConnections\n',
+    file: 'webhook/connection-room.ts',
+    text: 'while (places.size >= maxConnections) closeOne()',
     replacement: '',
     tests: SERVER,
-    only: 'beyond the limit',
+    only: 'twice as many as may be',
   },
   {
-    name: 'webhook: keeps idle connections when there is no room for others',
-    file: 'webhook/server.ts',
-    text: 'server.closeIdleConnections()',
-    replacement: 'return',
+    name: 'webhook: closes connections of anybody for the next client',
+    file: 'webhook/connection-room.ts',
+    text: 'b.size > a.size ? b : a',
+    replacement: 'b.size < a.size ? b : a',
     tests: SERVER,
-    only: 'lose the idle ones',
+    only: 'before the TLS handshake of one client',
+  },
+  {
+    name: 'webhook: takes clients that stop after the handshake for those before it',
+    file: 'webhook/server.ts',
+    text: "server.on('secureConnection', (socket) => room.waitsFor('request', socket))",
+    replacement: '',
+    tests: SERVER,
+    only: 'lose the idle ones|after it of one client',
+  },
+  {
+    name: 'webhook: refuses the newest body where others stall',
+    file: 'webhook/body-budget.ts',
+    text: 'holding[shares.indexOf(Math.max(...shares))]',
+    replacement: 'holding.at(-1)',
+    tests: [...BUDGET, ...SERVER],
+    only: 'bodies that st',
+  },
+  {
+    name: 'webhook: refuses bodies of whoever came first',
+    file: 'webhook/body-budget.ts',
+    text: 'holding[shares.indexOf(Math.max(...shares))]',
+    replacement: 'holding[0]',
+    tests: BUDGET,
+  },
+  {
+    name: 'webhook: lets one address hold the memory for all large bodies',
+    file: 'webhook/body-budget.ts',
+    text: 'const MAX_SHARE = 0.75',
+    replacement: 'const MAX_SHARE = 1',
+    tests: BUDGET,
+  },
+  {
+    name: 'driver: shows bidi characters of images in a status',
+    file: 'driver/csi/unary.ts',
+    text: 'const shown = shownText(message)',
+    replacement: 'const shown = message',
+    tests: UNARY,
+    only: 'the attack',
+  },
+  {
+    name: 'driver: shows bidi characters of images in events',
+    file: 'driver/events/pod-event.ts',
+    text: 'const shown = shownText(message)',
+    replacement: 'const shown = message',
+    tests: ['test/driver/events/pod-event.test.ts'],
+    only: 'the attack',
+  },
+  {
+    name: 'log: writes bidi characters as they are',
+    file: 'common/log.ts',
+    text: '    hooks: { streamWrite: shownJson },\n',
+    replacement: '',
+    tests: UNARY,
+    only: 'the attack',
   },
   {
     name: 'webhook: reads bodies of any size that do not say it',
     file: 'webhook/request-body.ts',
-    text: 'if (total > maxBytes) return',
-    replacement: 'if (total < 0) return',
+    text: 'if (length > maxBytes) return',
+    replacement: 'if (length < 0) return',
     tests: SERVER,
     only: 'a body without end',
   },
   {
     name: 'webhook: never gives back the memory of bodies',
-    file: 'webhook/request-body.ts',
-    text: '          largeBytes -= held\n',
+    file: 'webhook/body-budget.ts',
+    text: '    add(entry, -entry.held)\n',
     replacement: '',
-    tests: STRESS,
-    only: 'no more memory',
+    tests: BUDGET,
   },
   {
     name: 'webhook: parses bodies of any number of parts',

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { createLogger } from '../../common/log.ts'
 import { type ServerLimits, startAdmissionServer } from '../../webhook/server.ts'
@@ -113,6 +115,24 @@ describe('startAdmissionServer', () => {
     expect(subject.lines).toStrictEqual(['The body is not valid JSON', 'No such path: POST /other'])
   })
 
+  test('the attack: bodies that stop one byte short of 8 MiB leave room for a large review', async () => {
+    await using subject = await started()
+    const large = post([], JSON.stringify('x'.repeat(600 * 1024)))
+    const hostile: Socket[] = []
+    // From an address of its own, and then from that of the API server.
+    for (const from of ['127.0.0.2', '127.0.0.1']) {
+      for (let count = 0; count < 6; count += 1) {
+        const socket = await openTls({ ...subject.target, from })
+        hostile.push(socket)
+        socket.write(postHead('/mutate', `content-length: ${8 * MIB}`))
+        await new Promise((resolve) => socket.write(' '.repeat(8 * MIB - 1), resolve))
+      }
+      expect(await exchange(subject.target, large)).toMatchObject({ status: 200 })
+    }
+    expect(subject.events).toContain('refused 503')
+    for (const socket of hostile) socket.destroy()
+  })
+
   test('the attack: a body without end is cut when it passes 8 MiB', async () => {
     await using subject = await started()
     const socket = await openTls(subject.target)
@@ -211,23 +231,68 @@ describe('startAdmissionServer', () => {
   })
 
   test('the attack: clients that take all connections lose the idle ones to the next client', async () => {
-    await using subject = await started({ maxConnections: 8 })
+    await using subject = await started({ maxConnections: 6 })
     const idle = await Promise.all(Array.from({ length: 6 }, () => openTls(subject.target)))
     const answered = idle.map((socket) => new Promise((resolve) => socket.once('data', resolve)))
     for (const socket of idle) socket.write(post([]).replace('connection: close\r\n', ''))
     await Promise.all(answered)
-    const closed = Promise.all(idle.map(untilClosed))
+    const closed = Promise.race(idle.map(untilClosed))
     expect(await exchange(subject.target, post([]))).toMatchObject({ status: 200 })
     await closed
     expect(subject.events).not.toContain('dropped')
+    for (const socket of idle) socket.destroy()
   })
 
-  test('closes connections beyond the limit at once', async () => {
-    await using subject = await started({ maxConnections: 2 })
-    const sockets = [await openTls(subject.target), await openTls(subject.target)]
-    await untilClosed(await openTcp(subject.target))
-    expect(subject.events).toContain('dropped')
-    for (const socket of sockets) socket.destroy()
+  test.each<[string, string | undefined, boolean]>([
+    ['silent connections before the TLS handshake', undefined, true],
+    ['silent connections after it', '', false],
+    ['requests without an end', postHead('/mutate', 'content-length: 100'), true],
+  ])(
+    'the attack: %s of one client, twice as many as may be, lock out nobody',
+    async (_name, text, isDropped) => {
+      await using subject = await started({ maxConnections: 16 })
+      const api = await openTls(subject.target)
+      const review = async () => {
+        const answer = once(api, 'data')
+        api.write(post([]).replace('connection: close\r\n', ''))
+        expect(String(await answer)).toMatch(/^HTTP\/1\.1 200 /)
+      }
+      const hostile: Socket[] = []
+      for (let count = 0; count < 32; count += 1) {
+        const from = { ...subject.target, from: '127.0.0.2' }
+        const socket = await (text === undefined ? openTcp(from) : openTls(from))
+        if (text) socket.write(text)
+        hostile.push(socket)
+        // A connection that was open before, and a new one.
+        await review()
+        expect(await exchange(subject.target, post([]))).toMatchObject({ status: 200 })
+      }
+      expect(await subject.server.connections()).toBeLessThanOrEqual(16)
+      expect(subject.events.includes('dropped')).toBe(isDropped)
+      for (const socket of [api, ...hostile]) socket.destroy()
+    },
+  )
+
+  test('the attack: silent connections from the address that the API server has too (SNAT) lock out nobody', async () => {
+    await using subject = await started({ maxConnections: 16 })
+    const hostile: Socket[] = []
+    for (let count = 0; count < 64; count += 1) hostile.push(await openTcp(subject.target))
+    expect(await exchange(subject.target, post([]))).toMatchObject({ status: 200 })
+    for (const socket of hostile) socket.destroy()
+  })
+
+  test('closes the oldest of the largest crowd where there are as many connections as there may be', async () => {
+    await using subject = await started({ maxConnections: 4 })
+    const silent = [await openTcp(subject.target), await openTcp(subject.target)]
+    const others = [await openTls(subject.target), await openTls(subject.target)]
+    const [oldest, younger] = silent
+    others.push(await openTls(subject.target))
+    if (oldest !== undefined) await untilClosed(oldest)
+    expect([younger, ...others].map((socket) => socket?.destroyed)).toStrictEqual([
+      ...Array.from({ length: 4 }, () => false),
+    ])
+    expect(subject.events).toStrictEqual(['dropped'])
+    for (const socket of [...silent, ...others]) socket.destroy()
   })
 
   test('counts a review as late by its own deadline, and one whose client is gone', async () => {

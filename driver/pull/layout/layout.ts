@@ -1,5 +1,6 @@
 import type { Modes, Selection, Source } from '../../../common/composition/composition.ts'
 import type { Descriptor } from '../../../common/oci/descriptor.ts'
+import { digestOf } from '../../../common/oci/digest.ts'
 import type { ImageManifest } from '../../../common/oci/manifest.ts'
 import { createLayerSelection, type SelectionField } from './layer-selection.ts'
 import { distinctBlobs, repeatedSteps } from './layout-conflicts.ts'
@@ -63,8 +64,15 @@ export function needsView(plan: Plan, { path }: Pick<Source, 'path'>): boolean {
   return path !== undefined || plan.steps.some(({ whole }) => !whole)
 }
 
+/** Of one manifest: more would be sources of a pod that differ in nothing but their selections. */
+const MAX_REMEMBERED = 4
+
+/** By manifest, which are as few as are in use or remembered; by a digest of the options, which may be long. */
+const remembered = new WeakMap<ImageManifest, Map<string, () => Plan>>()
+
 /**
- * Decides what becomes of each layer of a manifest, by the table of the design's page on volumes. Pure.
+ * Decides what becomes of each layer of a manifest, by the table of the design's page on volumes. Pure: the same manifest object and equal
+ * options may be answered with the same plan, since one volume asks a few times, and a thousand layers with many globs take their time.
  *
  * `unpack: never` goes before everything else: then an image is its layers as files, and a directory pushed by `oras push` its archive.
  * What a selection leaves out is not looked at: neither a bad title nor a conflict of such a layer matters.
@@ -72,6 +80,31 @@ export function needsView(plan: Plan, { path }: Pick<Source, 'path'>): boolean {
  * @throws INVALID for a title that is no path inside a tree, for two layers at one place, and when nothing would be mounted
  */
 export function layout(manifest: ImageManifest, options: LayoutOptions): Plan {
+  const plans = remembered.get(manifest) ?? new Map<string, () => Plan>()
+  remembered.set(manifest, plans)
+  const key = digestOf(JSON.stringify([options.unpack, options.modes, options.select]))
+  const known = plans.get(key)
+  if (known !== undefined) return known()
+  const answer = settled(() => makePlan(manifest, options))
+  plans.set(key, answer)
+  const oldest = plans.keys().next().value
+  if (plans.size > MAX_REMEMBERED && oldest !== undefined) plans.delete(oldest)
+  return answer()
+}
+
+/** Does it once, and gives or throws what came of it as often as it is asked: what cannot be laid out is no reason to try again. */
+function settled(make: () => Plan): () => Plan {
+  try {
+    const plan = make()
+    return () => plan
+  } catch (error) {
+    return () => {
+      throw error
+    }
+  }
+}
+
+function makePlan(manifest: ImageManifest, options: LayoutOptions): Plan {
   const { select = {}, modes } = options
   const flavour = flavourOf(manifest, options)
   const selection = createLayerSelection(select)

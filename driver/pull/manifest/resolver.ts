@@ -1,6 +1,11 @@
+import pLimit from 'p-limit'
 import type { PullPolicy, Source } from '../../../common/composition/composition.ts'
 import { CodedError, isCodedError } from '../../../common/errors.ts'
-import type { ArtifactSource, CallOptions } from '../../../common/oci/artifact-source.ts'
+import type {
+  ArtifactSource,
+  CallOptions,
+  NamedManifest,
+} from '../../../common/oci/artifact-source.ts'
 import type { Keyring } from '../../../common/oci/credentials.ts'
 import type { Platform } from '../../../common/oci/descriptor.ts'
 import type { Digest } from '../../../common/oci/digest.ts'
@@ -14,6 +19,7 @@ import { type AccessRules, DEFAULT_ACCESS_RULES } from '../access-rules.ts'
 import { credentialIdentity, keyringIdentities } from '../credential-identity.ts'
 import { createJobs, type Jobs } from '../jobs.ts'
 import type { PullLimits } from '../pull-limits.ts'
+import { createTurns } from '../turns.ts'
 import { type ChosenManifest, chooseManifest } from './choose-manifest.ts'
 import { createManifestParser } from './manifest-parser.ts'
 import { createRecentManifests } from './recent-manifests.ts'
@@ -94,6 +100,8 @@ export function createResolver(options: {
   readonly limits: Pick<PullLimits, 'manifest' | 'indexDepth'>
   readonly rules?: AccessRules
   readonly onOutage?: OnOutage
+  /** How many manifests are on their way at once; what is absent is the default. */
+  readonly manifestTurns?: Partial<Parameters<typeof createTurns>[0]>
   /** Milliseconds since the epoch. */
   readonly now?: () => number
 }): Resolver {
@@ -110,8 +118,10 @@ export function createResolver(options: {
   const parse = createManifestParser(limits.manifest)
   const remembered = createRecentManifests(MAX_REMEMBERED_BYTES)
   const refusals = createRefusals({ memoryMs: rules.refusalMs, now })
+  const turns = createTurns({ ...MANIFEST_TURNS, ...options.manifestTurns })
+  const reads = pLimit(READS_AT_ONCE)
   const manifestJobs = createJobs<Received>()
-  const tagJobs = createJobs<Digest>()
+  const tagJobs = createJobs<NamedManifest>()
 
   /** The manifest from disk, if this caller has received it from the registry himself, and not too long ago. */
   const fromCache = async (
@@ -126,6 +136,11 @@ export function createResolver(options: {
       onTooOld(now() - proof.provedMs)
       return undefined
     }
+    return remembered.get(digest) ?? reads(() => readManifest(digest))
+  }
+
+  const readManifest = async (digest: Digest) => {
+    // Perhaps read while this one waited.
     const known = remembered.get(digest)
     if (known !== undefined) return known
     const bytes = await manifests.get(digest)
@@ -165,7 +180,15 @@ export function createResolver(options: {
 
   /** The manifest from its registry; being sent it, whole, is the proof of access. */
   const fromRegistry = (reference: Reference, caller: Caller) =>
-    asking(manifestJobs, reference, caller, (call) => receive(reference, call))
+    asking(manifestJobs, reference, caller, (call) =>
+      turns.take({
+        sharer: reference.registry,
+        signal: call.signal,
+        tooSlow: (ms) => tooSlow(reference, ms),
+        // Parsed in the same turn: until then its bytes are in memory.
+        work: (signal) => receive(reference, { ...call, signal }),
+      }),
+    )
 
   const receive = async (reference: Reference, call: CallOptions): Promise<Received> => {
     const fetched = await source.manifest(reference, { ...call, authoritativeOnly: true })
@@ -183,12 +206,7 @@ export function createResolver(options: {
 
   /** What a tag means now, as the registry claims. */
   const lookUpTag = (reference: Reference, caller: Caller) =>
-    asking(
-      tagJobs,
-      reference,
-      caller,
-      async (call) => (await source.resolve(reference, call)).digest,
-    )
+    asking(tagJobs, reference, caller, (call) => source.resolve(reference, call))
 
   const byDigest = async (reference: Reference, digest: Digest, caller: Caller) =>
     (await fromCache(reference, digest, caller)) ??
@@ -249,12 +267,14 @@ export function createResolver(options: {
   /** What the registry says the tag means, and that. */
   const resolveTag = async (asked: Source, known: Digest | undefined, caller: Caller) => {
     const { reference } = asked
-    const digest = await lookUpTag(reference, caller)
+    const { digest, credential } = await lookUpTag(reference, caller)
     const load = (child: Digest) => byDigest(reference, child, caller)
     const resolved = present(await choose(asked, digest, load))
     if (digest !== known) {
       // The manifest was received by its digest just now, or earlier by this caller: what the tag means is his to remember.
-      const proof = await access.proof(reference, digest, caller.who)
+      // What it took a credential to be told is its holder's, though anyone may have proved that he may read the manifest.
+      const told = credential && credentialIdentity(salt, reference.registry, credential)
+      const proof = await access.proof(reference, digest, told === undefined ? caller.who : [told])
       if (proof !== undefined) await access.recordTag(reference, digest, proof.identity)
     }
     return resolved
@@ -330,6 +350,18 @@ interface Received {
   readonly parsed: ImageManifest | ImageIndex
 }
 
+/**
+ * Of 4 MiB each at most, 64 MiB of the driver's memory while they come in. A pod may ask for over a thousand, at registries of its own that send
+ * all but the last byte: those give way after a while, and until then have not all of the turns.
+ */
+const MANIFEST_TURNS: Parameters<typeof createTurns>[0] = {
+  total: 16,
+  perSharer: 4,
+  patience: { windowMs: 15_000, minBytesPerSecond: 1 },
+}
+/** Manifests of the disk that are in memory to be parsed, one after the other. */
+const READS_AT_ONCE = 4
+
 /** Of manifests as they are written; parsed they take a few times as much memory. */
 const MAX_REMEMBERED_BYTES = 4 * 1024 * 1024
 
@@ -351,6 +383,13 @@ function provesNothing(reference: Reference): CodedError {
   return new CodedError(
     'DENIED',
     `${subjectOf(reference)}: the manifest came from a mirror that does not check who may read it; expected it from the registry's server, or from a mirror that the admin vouches for in the hosts.toml of the registry`,
+  )
+}
+
+function tooSlow(reference: Reference, ms: number): CodedError {
+  return new CodedError(
+    'UNAVAILABLE',
+    `${subjectOf(reference)}: the registry has not sent the manifest in ${Math.round(ms / 1_000)} s, and other manifests waited for their turn`,
   )
 }
 

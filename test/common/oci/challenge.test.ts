@@ -37,8 +37,14 @@ test.each([
   ['', undefined],
   [undefined, undefined],
   [`Basic ${'x'.repeat(9000)}`, undefined],
+  [' , ,, Basic realm="x"', { scheme: 'basic' }],
 ])('%s', (header, expected) => {
   expect(parseChallenge(header)).toEqual(expected)
+})
+
+test('a header full of blanks, which costs a look at each of them for each of the others, is not read', () => {
+  expect(parseChallenge(`Basic realm="x"${' '.repeat(2033)}`)).toEqual({ scheme: 'basic' })
+  expect(parseChallenge(`Basic realm="x"${' '.repeat(2034)}`)).toBeUndefined()
 })
 
 test('ends on any header (property)', () => {

@@ -314,6 +314,43 @@ describe('documents', () => {
     expect(run).toThrow(new CodedError('INVALID', message))
   })
 
+  test('a secret of 34,000 entries, which would stop the driver, is refused by their number', () => {
+    const entries = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`r${at}`, {}]))
+    const secret = (fault: string) => new CodedError('INVALID', `secret of the volume${fault}`)
+    const dockercfg = (count: number) =>
+      keyringOf({ '.dockercfg': JSON.stringify(entries(count)) }, LABEL)
+    expect(() => parseDockerConfig(config(entries(34_000)), LABEL)).toThrow(
+      secret(': holds more than 20000 values'),
+    )
+    expect(() => parseDockerConfig(config(entries(1_001)), LABEL)).toThrow(
+      secret('.auths: 1001 entries; at most 1000 are read'),
+    )
+    expect(() => dockercfg(1_001)).toThrow(secret(': 1001 entries; at most 1000 are read'))
+    parseDockerConfig(config(entries(1_000)), LABEL)
+    dockercfg(1_000)
+  })
+
+  test('1,000 keys that all match are no 1,000 requests: the best ten are tried', () => {
+    const keys = Array.from({ length: 999 }, (_, at) => `*.io/${'a'.repeat(at)}`)
+    const keyring = keyringFor(...keys, 'ghcr.io')
+    const repository = 'a'.repeat(999)
+    const found = users(keyring, 'ghcr.io', repository)
+    expect(found).toHaveLength(10)
+    expect(found[0]).toBe('ghcr.io')
+    const twice = combineKeyrings([keyring, keyring])
+    expect(users(twice, 'ghcr.io', repository)).toStrictEqual(found)
+  })
+
+  test('an auth of padding or NULs alone ends (a run is not looked at again from each of its characters)', () => {
+    const nuls = Buffer.from(`u:${'\0'.repeat(600_000)}x`).toString('base64')
+    const keyring = parseDockerConfig(config({ 'ghcr.io': { auth: nuls } }), LABEL)
+    expect(users(keyring, 'ghcr.io', 'a')).toStrictEqual(['u'])
+    expect(() =>
+      parseDockerConfig(config({ 'ghcr.io': { auth: `${'='.repeat(900_000)}a` } }), LABEL),
+    ).toThrow(/expected base64/)
+  })
+
   test('no error shows a value (property)', () => {
     const value = fc.oneof(
       fc.constant(SECRET),

@@ -455,6 +455,40 @@ describe('SSRF: _default', () => {
     ])
   })
 
+  test('sends neither headers nor client certificates to whatever host a pod names, and warns of them', async () => {
+    await using directory = await temporaryDirectory()
+    const authority = await createCertificateAuthority()
+    const pair = await authority.issue({ names: ['node'] })
+    await put(directory, '_default/client.pem', pair.cert + pair.key)
+    const settings =
+      'client = "client.pem"\n[header]\nAuthorization = "Basic c2VjcmV0"\n[host."https://mirror"]\n[host."https://mirror".header]\nX-Token = "t"\n'
+    const file = await put(directory, '_default/hosts.toml', settings)
+    const warnings: string[] = []
+    const options = { directory: directory.path, warn: (text: string) => warnings.push(text) }
+    const { hosts } = await createHosts(options).lookup('evil.example')
+    expect(hosts).toStrictEqual([
+      {
+        ...PLAIN_MIRROR,
+        base: 'https://mirror/v2',
+        namespace: 'evil.example',
+        headers: { 'x-token': 't' },
+      },
+      { ...UNCONFIGURED, base: 'https://evil.example/v2' },
+    ])
+    expect(warnings).toStrictEqual([
+      `${file}: "header" has no effect in "_default" without "server": it would be sent to whatever host a pod names`,
+      `${file}: "client" has no effect in "_default" without "server": it would be sent to whatever host a pod names`,
+    ])
+    // A server that the admin names gets them.
+    await put(directory, '_default/hosts.toml', `server = "https://cache"\n${settings}`)
+    expect((await createHosts(options).lookup('evil.example')).hosts.at(-1)).toMatchObject({
+      base: 'https://cache/v2',
+      headers: { authorization: 'Basic c2VjcmV0' },
+      tls: { client: [{ cert: pair.cert.trim() }] },
+    })
+    expect(warnings).toHaveLength(2)
+  })
+
   test('where private networks are forbidden, they are for what is not configured', async () => {
     await using directory = await temporaryDirectory()
     await put(directory, '_default/hosts.toml', '')

@@ -104,20 +104,19 @@ describe('a hostile index.json', () => {
   const hostile = (fields: object) => ({
     manifests: [{ ...entryOf({ digit: '1', tag: 'v1' }), ...fields }],
   })
-  const expectedDigest =
-    'expected "sha256:" and 64, or "sha512:" and 128, lowercase hex characters, found'
+  const expectedDigest = 'expected "sha256:" and 64, or "sha512:" and 128, lowercase hex characters'
 
   test.each([
     [
       'a digest with the characters of a path',
       hostile({ digest: 'sha256:../../../etc/shadow' }),
-      `CORRUPT index.json.manifests[0].digest: ${expectedDigest} "sha256:../../../etc/shadow"`,
+      `CORRUPT index.json.manifests[0].digest: ${expectedDigest}`,
     ],
     ['no digest', hostile({ digest: null }), 'CORRUPT index.json.manifests[0]: has no "digest"'],
     [
       'a negative size',
       hostile({ size: -1 }),
-      'CORRUPT index.json.manifests[0].size: expected an integer from 0 to 2^53 - 1, found -1',
+      'CORRUPT index.json.manifests[0].size: expected an integer from 0 to 2^53 - 1, found a number',
     ],
     [
       'a field that is another to readers in Go',
@@ -128,7 +127,7 @@ describe('a hostile index.json', () => {
     [
       'a list of no objects',
       { manifests: [1] },
-      'CORRUPT index.json.manifests[0]: expected an object, found 1',
+      'CORRUPT index.json.manifests[0]: expected an object, found a number',
     ],
     [
       'a name that is no text',

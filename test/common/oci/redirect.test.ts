@@ -40,13 +40,15 @@ describe('how far inside a registry may lead', () => {
   )
 })
 
-test('skip_verify is for its own host, on any port; the authority is for every host it leads to', () => {
+test('skip_verify is for its own host, and not for another port of it; the authority is for every host it leads to', () => {
   const to = (url: string) => tlsTowards(endpoint(true), new URL(url))
   expect([
+    to('https://reg.example.com/token'),
     to('https://reg.example.com:8443/token'),
     to('https://auth.example.com/token'),
   ]).toStrictEqual([
     { ca: ['PEM'], verify: false },
+    { ca: ['PEM'], verify: true },
     { ca: ['PEM'], verify: true },
   ])
 })

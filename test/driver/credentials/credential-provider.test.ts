@@ -123,6 +123,22 @@ test('an answer that cannot be used is told without a value', async () => {
   expect(JSON.stringify(warnings)).not.toContain(SECRET)
 })
 
+test('500 names at once are no 500 programs at once: four run', async () => {
+  let running = 0
+  let most = 0
+  const { lookup, images } = provider(async () => {
+    most = Math.max(most, ++running)
+    await new Promise(setImmediate)
+    running--
+    return answered({ cacheKeyType: 'Image' })
+  })
+  // Its first answer says that each image needs one of its own.
+  await lookup('first')
+  const found = await Promise.all(Array.from({ length: 500 }, (_, at) => lookup(`a${at}`)))
+  expect(found).toStrictEqual(Array(500).fill([FOUND]))
+  expect([images.length, most]).toStrictEqual([501, 4])
+})
+
 test('a caller who leaves does not take the run along', async () => {
   const run = Promise.withResolvers<ProviderRun>()
   const { provider: made, lookup, images } = provider(() => run.promise)

@@ -70,6 +70,29 @@ describe('errors', () => {
     })
     expect(server.logged()).toContain('secret detail')
   })
+
+  test('the attack: bidi and control characters of an image reach neither the status nor the log', async () => {
+    const message = 'Bad path "\u202Egnp.exe\u009B2J\u2028\u{E0041}"'
+    await using server = await serve(async () => {
+      throw new CodedError('CORRUPT', message, { cause: new CodedError('INVALID', message) })
+    })
+    await expect(server.client.probe()).rejects.toMatchObject({
+      details: 'Bad path "\\u{202E}gnp.exe\\u{9B}2J\\u{2028}\\u{E0041}"',
+    })
+    const line = server.logged()
+    expect(line).toMatch(/^[\x20-\x7E]+\n$/)
+    const { code, message: logged, cause } = JSON.parse(line).error
+    expect([code, logged, cause.message]).toStrictEqual(['CORRUPT', message, message])
+  })
+
+  test('the attack: a message of escapes alone is no longer in a status than any other', async () => {
+    await using server = await serve(async () => {
+      throw new CodedError('CORRUPT', '\u202E'.repeat(2_000))
+    })
+    await expect(server.client.probe()).rejects.toMatchObject({
+      details: `${'\\u{202E}'.repeat(250)}...`,
+    })
+  })
 })
 
 describe('the signal of a call', () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { shownText } from '../../../common/shown-text.ts'
 import { formatDuration } from '../../../driver/events/duration-text.ts'
 import { cutMessage } from '../../../driver/events/pod-event.ts'
 import { fullBucket, takeToken } from '../../../driver/events/token-bucket.ts'
@@ -10,14 +11,22 @@ test('a message that is cut has at most the bytes, is whole characters of the or
       fc.string({ unit: 'binary', maxLength: 40 }),
       fc.integer({ min: 3, max: 40 }),
       (text, max) => {
+        const shown = shownText(text)
         const cut = cutMessage(text, max)
-        if (cut === text) return Buffer.byteLength(text) <= max
+        if (cut === shown) return Buffer.byteLength(text) <= max
         return (
-          Buffer.byteLength(cut) <= max && cut.endsWith('...') && text.startsWith(cut.slice(0, -3))
+          Buffer.byteLength(cut) <= max && cut.endsWith('...') && shown.startsWith(cut.slice(0, -3))
         )
       },
     ),
   )
+})
+
+test('the attack: a name in an image that turns around what a pod is told, or moves the cursor, is shown as it is', () => {
+  const message = cutMessage('Denied "\u202Egnp.exe\u009B2J": \n')
+  expect(message).toBe('Denied "\\u{202E}gnp.exe\\u{9B}2J": \\u{A}')
+  // A denial is cut twice.
+  expect(cutMessage(message)).toBe(message)
 })
 
 test.each([

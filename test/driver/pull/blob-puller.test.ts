@@ -6,6 +6,7 @@ import { ANONYMOUS } from '../../../common/oci/credentials.ts'
 import { digestOf } from '../../../common/oci/digest.ts'
 import { parseReference } from '../../../common/oci/reference.ts'
 import { createBlobPuller } from '../../../driver/pull/blob-puller.ts'
+import type { Patience } from '../../../driver/pull/turns.ts'
 import { ingestPath } from '../../../driver/store/ingest-files.ts'
 import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { openTestStore } from '../store/open-test-store.ts'
@@ -242,4 +243,76 @@ test('who joined a download is not told what only the first caller is refused', 
   await expect(first).rejects.toThrow('registry answered 401')
   await expect(second).rejects.toThrow('registry answered 401')
   expect(node.asked).toEqual(['GET r.example/a', 'GET r.example/a'])
+})
+
+describe('attack: blobs of which a byte comes now and then', () => {
+  const trickled = Array.from({ length: 9 }, (_, n) => ({
+    ...DESCRIPTOR,
+    digest: digestOf(`evil ${n}`),
+  }))
+
+  /** A node of four downloads, and registries that send one byte of what is evil and no more until the caller goes. */
+  async function openTrickle(patience?: Patience) {
+    await using stack = new AsyncDisposableStack()
+    const directory = stack.use(await temporaryDirectory())
+    const store = stack.use(await openTestStore(directory.file('store')))
+    const running: string[] = []
+    const source: ArtifactSource = {
+      resolve: () => Promise.reject(new Error('unused')),
+      manifest: () => Promise.reject(new Error('unused')),
+      async *blob({ registry }, { digest }, { offset = 0, signal }) {
+        if (digest === OTHER.digest) {
+          yield Buffer.from('other').subarray(offset)
+          return
+        }
+        running.push(registry)
+        if (offset === 0) yield Buffer.from('e')
+        const { promise, reject } = Promise.withResolvers<never>()
+        signal.addEventListener('abort', () => reject(signal.reason))
+        await promise
+      },
+    }
+    const blobs = stack.use(
+      createBlobPuller({ store, source, maxDownloads: 4, ...(patience && { patience }) }),
+    )
+    const open = stack.move()
+    return {
+      running,
+      ensure: (where: string, descriptor: typeof DESCRIPTOR) =>
+        blobs.ensure(descriptor, where, {
+          reference: parseReference(`${where}:v`),
+          keyring: ANONYMOUS,
+          signal: AbortSignal.timeout(30_000),
+        }),
+      left: (where: string, descriptor: typeof DESCRIPTOR) =>
+        readFile(ingestPath(store.ingestDirectory, descriptor.digest, where), 'utf8'),
+      [Symbol.asyncDispose]: () => open.disposeAsync(),
+    }
+  }
+
+  test('of one registry leave a turn to the others', async () => {
+    await using node = await openTrickle()
+    for (const blob of trickled) node.ensure('evil.example/x', blob).catch(() => undefined)
+    await expect.poll(() => node.running.length).toBe(3)
+    await node.ensure('r.example/x', OTHER)
+    expect(node.running.length).toBe(3)
+  })
+
+  test('of as many registries as there are turns give way to who waits, and keep what came', async () => {
+    await using node = await openTrickle({ windowMs: 5, minBytesPerSecond: 1_000_000 })
+    const held = Promise.allSettled(
+      trickled.slice(0, 4).map((blob, n) => node.ensure(`evil${n}.example/x`, blob)),
+    )
+    await expect.poll(() => node.running.length).toBe(4)
+    await node.ensure('r.example/x', OTHER)
+    const [first] = await held
+    expect(first).toEqual({
+      status: 'rejected',
+      reason: new CodedError(
+        'UNAVAILABLE',
+        `Cannot pull "evil0.example/x:v": blob ${trickled[0]?.digest} came in too slowly over the last 0 s while other downloads waited for their turn; what came is kept, and the next try goes on from there`,
+      ),
+    })
+    expect(await node.left('evil0.example/x', trickled[0] ?? DESCRIPTOR)).toBe('e')
+  })
 })

@@ -42,19 +42,13 @@ describe('a digest (CVE-2024-3727)', () => {
     ['of an algorithm that is broken', `md5:${'a'.repeat(32)}`],
     ['of sha512 with the length of sha256', `sha512:${'a'.repeat(64)}`],
     ['with a newline behind it', `sha256:${'a'.repeat(64)}\n`],
-  ])(
-    '%s is no digest',
-    async ([
-      ,
-      digest = 'DATA_LOSS Cannot use "REF": manifest.layers[0].digest: expected "sha256:" and 64, or "sha512:" and 128, lowercase hex characters, found "sha256:HEX\\n"',
-    ], context) => {
-      skipUnless(context, why)
-      const layers = [{ title: 'f', digest, size: 3 }]
-      expect(await node.refusal(artifact({ layers }))).toBe(
-        `DATA_LOSS Cannot use "REF": manifest.layers[0].digest: expected "sha256:" and 64, or "sha512:" and 128, lowercase hex characters, found ${JSON.stringify(digest).replace('a'.repeat(64), 'HEX')}`,
-      )
-    },
-  )
+  ])('%s is no digest', async ([, digest = ''], context) => {
+    skipUnless(context, why)
+    const layers = [{ title: 'f', digest, size: 3 }]
+    expect(await node.refusal(artifact({ layers }))).toBe(
+      'DATA_LOSS Cannot use "REF": manifest.layers[0].digest: expected "sha256:" and 64, or "sha512:" and 128, lowercase hex characters',
+    )
+  })
 })
 
 describe('a reference', () => {

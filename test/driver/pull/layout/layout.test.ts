@@ -367,3 +367,31 @@ describe('layout', () => {
     expect(thrownBy(() => layout(artifact, OPTIONS))).toBe(`INVALID ${message}`)
   })
 })
+
+describe('a manifest that is laid out again', () => {
+  const globs = { files: ['*.txt'] }
+
+  test('attack: a thousand layers are gone through once for equal options, whoever asks', () => {
+    const layers = Array.from({ length: 1_000 }, (_, n) => titled(`${n}`, `${n}.txt`))
+    const document = manifest(layers)
+    const plan = layout(document, { ...OPTIONS, select: globs })
+    expect(layout(document, { ...OPTIONS, select: { files: ['*.txt'] } })).toBe(plan)
+    expect(layout(document, OPTIONS)).not.toBe(plan)
+    expect(layout(manifest(layers), { ...OPTIONS, select: globs })).not.toBe(plan)
+  })
+
+  test('is refused with the same error', () => {
+    const document = manifest([titled('a', 'a.txt')])
+    const refused = () => layout(document, { ...OPTIONS, select: { files: ['*.jar'] } })
+    expect(thrownBy(refused)).toBe(thrownBy(refused))
+  })
+
+  test('attack: options without end are not remembered without end', () => {
+    const document = manifest([titled('a', 'a.txt')])
+    const first = layout(document, OPTIONS)
+    for (let n = 0; n < 4; n++) {
+      layout(document, { ...OPTIONS, select: { files: ['a.txt', `${n}`] } })
+    }
+    expect(layout(document, OPTIONS)).not.toBe(first)
+  })
+})

@@ -311,6 +311,21 @@ describe('attack:', () => {
     expect(await it.resolve({ keyring: BOB, policy: 'Never' })).toBe(V1.digest)
   })
 
+  test('what the registry tells alice that a tag means is not told to anybody, although anybody may read the manifest', async () => {
+    await using it = await started({ auth: PRIVATE })
+    expect(await it.resolve({ keyring: ALICE })).toBe(V1.digest)
+    load(it.registry, 'acme/app:v1', V2)
+    expect(await it.resolve({ keyring: ALICE, name: `acme/app@${V2.digest}` })).toBe(V2.digest)
+    const reference = parseReference(`${it.registry.host}/acme/app:v1`)
+    // The latest proof is anybody's.
+    it.pass(1)
+    await it.access.recordProof(reference, V2.digest, ANYONE)
+    expect(await it.resolve({ keyring: ALICE, policy: 'Always' })).toBe(V2.digest)
+    expect(await it.access.tagDigest(reference, [ANYONE])).toBeUndefined()
+    expect(await it.resolve({ policy: 'Never' })).toBe(NEVER)
+    expect(await it.resolve({ keyring: ALICE, policy: 'Never' })).toBe(V2.digest)
+  })
+
   test('a manifest that somebody else than the registry sent proves nothing, and is not shown', async () => {
     await using it = await started({
       wrap: (source) => ({

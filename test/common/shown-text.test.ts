@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { shownText } from '../../webhook/shown-text.ts'
+import { shownJson, shownText } from '../../common/shown-text.ts'
 
 test.each<[string, string, number, string]>([
   ['plain text as it is', 'größe ✓ 😀', 100, 'größe ✓ 😀'],
@@ -10,4 +10,11 @@ test.each<[string, string, number, string]>([
   ['what is longer, cut', 'abcd', 3, 'ab…'],
 ])('shows %s', (_name, text, maxLength, expected) => {
   expect(shownText(text, maxLength)).toBe(expected)
+})
+
+test('the attack: a line of JSON with characters that a terminal obeys keeps its meaning without them', () => {
+  const value = { 'a\u202Eb': 'größe ✓ 😀 \u009B2J\u007F\u2028\u{E0041}\n\u0000' }
+  const line = shownJson(`${JSON.stringify(value)}\n`)
+  expect(line).toMatch(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+\n$/u)
+  expect(JSON.parse(line)).toStrictEqual(value)
 })
