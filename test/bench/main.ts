@@ -17,6 +17,7 @@ import { METERED } from './pull/measured-driver.ts'
 import { RESUME } from './pull/resume.ts'
 import { missed } from './row.ts'
 import { formatTables } from './table.ts'
+import { VIEWS } from './views.ts'
 import { WEBHOOK } from './webhook.ts'
 
 const BENCHMARKS: readonly Benchmark[] = [
@@ -25,6 +26,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   ...FAR_AWAY_MATRIX,
   RESUME,
   IDLE_MEMORY,
+  VIEWS,
   EVICTION,
   WEBHOOK,
 ]
