@@ -62,7 +62,7 @@ export async function pullFixture(
       treeWorkers: stack.use(createTreeWorkers({ size })),
       platform: { os: 'linux', architecture: 'amd64' },
       log: silentLog(),
-      maxDownloads: 4,
+      maxDownloads: 8,
       ...(lingerMs !== undefined && { lingerMs }),
     }),
   )
