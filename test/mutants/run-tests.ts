@@ -38,7 +38,8 @@ export async function runTests(
   const output = await vitest(checkout, deadlineMs, [
     'run',
     ...['--reporter=json', `--outputFile=${report}`, '--maxWorkers=1'],
-    ...(bail ? ['--bail=1'] : []),
+    // Of a mutant that hangs there may be many tests, and nothing else runs on these cores.
+    ...(bail ? ['--bail=1', '--testTimeout=30000'] : []),
     ...(only === undefined ? [] : [`--testNamePattern=${only}`]),
     ...tests,
   ])
