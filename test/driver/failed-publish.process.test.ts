@@ -57,7 +57,10 @@ test('the same when an admin breaks the hosts file in between', async (context) 
   await push(registry.url, 'acme/hello:v1', HELLO)
   await using node = await startNode(registry)
   await using driver = await node.startDriver()
-  const request = await node.request('pod', `${registry.host}/acme/hello:v1`)
+  const request = await node.request('pod', `${registry.host}/acme/hello:v1`, {
+    // What the hosts file is looked at for, whatever is on its way or here already.
+    attributes: { 'oras.options.plainhttp': 'true' },
+  })
   using gate = registry.hold({ method: 'GET', path: BLOB })
   await expect(driver.csi.nodePublishVolume(request, { deadlineMs: 5_000 })).rejects.toMatchObject({
     code: status.ABORTED,
