@@ -12,6 +12,6 @@ test('the image keeps heaps few and small', () => {
   expect(imageEnvironment()).toEqual({
     NODE_ENV: 'production',
     MALLOC_ARENA_MAX: '2',
-    NODE_OPTIONS: '--max-semi-space-size=4',
+    NODE_OPTIONS: '--max-semi-space-size=8',
   })
 })
