@@ -50,11 +50,11 @@ export async function publish(
   deadlineMs = PATIENCE_MS,
 ): Promise<Outcome> {
   const { tags, tally, pods, driver } = ground
-  noteTags(pod, tags)
+  noteTags(pod, tags, circumstances.isDisturbed)
   ground.noteUse(pod)
   pods.set(pod.slot, pod)
   const outcome = await outcomeOf(driver.csi.nodePublishVolume(pod.request, { deadlineMs }))
-  noteTags(pod, tags)
+  noteTags(pod, tags, circumstances.isDisturbed)
   ground.noteUse(pod)
   tally.add(`publish: ${status[outcome.code]}`)
   if (outcome.code === status.OK) {

@@ -98,11 +98,17 @@ export async function removePod(kubeletDir: string, { uid }: SoakPod): Promise<v
   await rm(`${kubeletDir}/pods/${uid}`, { recursive: true })
 }
 
-/** Notes what the tags are, before a pod is asked for and when the answer is there. */
-export function noteTags({ sources }: SoakPod, tags: Tags): void {
+/**
+ * Notes what the tags are, before a pod is asked for and when the answer is there. While the registry does not work, the driver may go by
+ * what a tag was when it was asked last.
+ */
+export function noteTags({ sources }: SoakPod, tags: Tags, isDisturbed: boolean): void {
   for (const { plan, versions } of sources) {
-    if (plan.by === 'tag') versions.add(tags.current(plan.artifact))
-    if (plan.by === 'cached-tag') for (const one of tags.history(plan.artifact)) versions.add(one)
+    if (plan.by === 'digest') continue
+    const isCached = plan.by === 'cached-tag' || isDisturbed
+    const { artifact } = plan
+    for (const one of isCached ? tags.history(artifact) : [tags.current(artifact)])
+      versions.add(one)
   }
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isCodedError } from '../../../common/errors.ts'
+import { CodedError, isCodedError } from '../../../common/errors.ts'
 import { digestOf } from '../../../common/oci/digest.ts'
 import { verified } from '../../../common/oci/verify.ts'
 import { collect } from './artifact-source.conformance.ts'
@@ -56,4 +56,21 @@ test('what came before a connection broke is passed on, however little', async (
   const expectation = { descriptor, offset: 0, subject: 'Cannot pull', sender: 'test' }
   const { bytes: passed, error } = await collect(verified(broken(), expectation))
   expect([passed.toString(), error]).toEqual(['012', new Error('connection reset')])
+})
+
+test('too few bytes are refused where no hash could say so: at the end of a blob whose beginning is here', async () => {
+  const bytes = Buffer.from('0123456789')
+  const descriptor = { mediaType: 'a/b', digest: digestOf(bytes), size: 10, annotations: {} }
+  let shorts = 0
+  const onShort = () => {
+    shorts += 1
+  }
+  const expectation = { descriptor, offset: 4, subject: 'Cannot pull', sender: 'test', onShort }
+  const few = await collect(verified(inChunks(bytes.subarray(4, 9), [2]), expectation))
+  const message = `Cannot pull: test sent 9 of the 10 bytes of blob ${descriptor.digest}`
+  expect([few.bytes.toString(), few.error]).toEqual(['45678', new CodedError('CORRUPT', message)])
+  expect(shorts).toBe(1)
+
+  const all = await collect(verified(inChunks(bytes.subarray(4), [2]), expectation))
+  expect([all.bytes.toString(), all.error, shorts]).toEqual(['456789', undefined, 1])
 })
