@@ -2,7 +2,8 @@ import { cp, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-const CHECKOUT = new URL('../..', import.meta.url).pathname
+/** Where the project is. */
+export const CHECKOUT = new URL('../..', import.meta.url).pathname
 
 /** Big, and the same for every copy. */
 const LINKED = ['node_modules', '.node']

@@ -1,10 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import pLimit from 'p-limit'
 import { type CheckoutCopy, copyCheckout } from './checkout.ts'
 import { type Mutant, mutate } from './mutant.ts'
 import { MUTANTS } from './mutants.ts'
-import { runTests } from './run-tests.ts'
+import { readReport, runTests, type TestRun } from './run-tests.ts'
 
 // Two cores.
 const LANES = 2
@@ -14,9 +15,16 @@ const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 /**
  * Breaks the code in one small way at a time, in copies of the checkout, and shows that its tests turn red.
  *
- *     npm run test:mutants [-- WORD-OF-A-NAME...]
+ *     npm run test:mutants [-- WORD-OF-A-NAME... [--report FILE]]
+ *
+ * The report is what a run of all tests on this checkout wrote, with `TEST_REPORT=FILE npm test`: then they need not run again without a mutant.
  */
-async function main(words: readonly string[]): Promise<number> {
+async function main(argv: readonly string[]): Promise<number> {
+  const { values, positionals: words } = parseArgs({
+    args: [...argv],
+    options: { report: { type: 'string' } },
+    allowPositionals: true,
+  })
   const chosen = MUTANTS.filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
   )
@@ -32,7 +40,11 @@ async function main(words: readonly string[]): Promise<number> {
     mutate(source, mutant)
     sources.set(mutant.file, source)
   }
-  await checkBaseline(chosen, copies)
+  const runs =
+    values.report === undefined
+      ? await runBaseline(chosen, copies)
+      : [await readReport(values.report)]
+  checkBaseline(chosen, runs)
 
   const survivors: string[] = []
   const limit = pLimit(LANES)
@@ -52,37 +64,37 @@ async function main(words: readonly string[]): Promise<number> {
   return survivors.length === 0 ? 0 : 1
 }
 
-/** Runs what the mutants name on code that is not broken: a test that is red anyway, or does not run, notices nothing. */
-async function checkBaseline(
+/** Runs what the mutants name on code that is not broken. */
+async function runBaseline(
   mutants: readonly Mutant[],
   copies: readonly CheckoutCopy[],
-): Promise<void> {
-  const started = performance.now()
+): Promise<readonly TestRun[]> {
   const whole = mutants.filter(({ only }) => only === undefined)
   const selected = mutants.filter(({ only }) => only !== undefined)
-  const runs = await Promise.all(
-    [
-      { tests: unique(whole.flatMap(({ tests }) => tests)) },
-      {
-        tests: unique(selected.flatMap(({ tests }) => tests)),
-        only: unique(selected.map(({ only }) => `(?:${only})`)).join('|'),
-      },
-    ].map(async (run, lane) =>
-      run.tests.length === 0 ? undefined : runTests(copies[lane]?.path ?? '', run),
-    ),
-  )
-  for (const run of runs) {
-    if (run === undefined) continue
-    const red = [...run.failed, ...run.broken]
-    if (red.length > 0) throw new Error(`Red without any mutant: ${red.join(', ')}\n${run.output}`)
+  const runs = [
+    { tests: unique(whole.flatMap(({ tests }) => tests)) },
+    {
+      tests: unique(selected.flatMap(({ tests }) => tests)),
+      only: unique(selected.map(({ only }) => `(?:${only})`)).join('|'),
+    },
+  ].filter(({ tests }) => tests.length > 0)
+  return Promise.all(runs.map((run, lane) => runTests(copies[lane]?.path ?? '', run)))
+}
+
+/** @throws when a test is red anyway, or does not run: it notices nothing */
+function checkBaseline(mutants: readonly Mutant[], runs: readonly TestRun[]): void {
+  for (const { failed, broken, output } of runs) {
+    const red = [...failed, ...broken]
+    if (red.length > 0) throw new Error(`Red without any mutant: ${red.join(', ')}\n${output}`)
   }
-  const passed = runs.flatMap((run) => run?.passed ?? [])
-  for (const { name, only } of selected) {
-    if (!passed.some((test) => new RegExp(only ?? '').test(test))) {
-      throw new Error(`Mutant "${name}": no test that ran is called ${only}`)
-    }
+  const passed = runs.flatMap((run) => run.passed)
+  for (const { name, tests, only = '' } of mutants) {
+    const ran = passed.some(
+      (test) => tests.includes(test.file) && new RegExp(only).test(test.fullName),
+    )
+    if (!ran) throw new Error(`Mutant "${name}": no test of ${tests.join(', ')} ran ${only}`)
   }
-  say(`Green without mutants: ${passed.length} tests, ${seconds(started)}`)
+  say(`Green without mutants: ${passed.length} tests`)
 }
 
 /** @returns why the mutant lives, or undefined when a test noticed it */

@@ -1,15 +1,23 @@
 import { execFile } from 'node:child_process'
 import { readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
+import { CHECKOUT } from './checkout.ts'
 
 /** How a run of tests ended. */
 export interface TestRun {
-  readonly passed: readonly string[]
+  readonly passed: readonly PassedTest[]
   readonly failed: readonly string[]
   /** Test files that could not be loaded. */
   readonly broken: readonly string[]
   /** What vitest wrote, for messages. */
   readonly output: string
+}
+
+/** One test that passed. */
+export interface PassedTest {
+  /** e.g. `test/common/json.test.ts` */
+  readonly file: string
+  readonly fullName: string
 }
 
 // Longer than the tests of a mutant take when all is well; one that hangs them lets their own deadlines pass.
@@ -44,7 +52,7 @@ export async function runTests(
     ...tests,
   ])
   try {
-    return { ...readReport(await readFile(report, 'utf8')), output }
+    return { ...(await readReport(report, checkout)), output }
   } catch (error) {
     throw new Error(`No report of ${tests.join(', ')}:\n${output}`, { cause: error })
   }
@@ -62,22 +70,28 @@ function vitest(checkout: string, deadlineMs: number, args: readonly string[]): 
   })
 }
 
-function readReport(text: string): Omit<TestRun, 'output'> {
+/** Reads what vitest's reporter "json" wrote about tests of a checkout, by default of this one. */
+export async function readReport(path: string, checkout: string = CHECKOUT): Promise<TestRun> {
   const report: {
     readonly testResults: readonly {
       readonly name: string
       readonly status: string
       readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[]
     }[]
-  } = JSON.parse(text)
-  const tests = report.testResults.flatMap((file) => file.assertionResults)
-  const named = (status: string) =>
-    tests.filter((test) => test.status === status).map((test) => test.fullName)
+  } = JSON.parse(await readFile(path, 'utf8'))
+  const tests = report.testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults.map(({ fullName, status }) => ({
+      ...{ file: relative(checkout, name), fullName, status },
+    })),
+  )
   return {
-    passed: named('passed'),
-    failed: named('failed'),
+    passed: tests.filter(({ status }) => status === 'passed'),
+    failed: tests.filter(({ status }) => status === 'failed').map(({ fullName }) => fullName),
     broken: report.testResults
-      .filter((file) => file.status === 'failed' && file.assertionResults.length === 0)
-      .map((file) => file.name),
+      .filter(
+        ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+      )
+      .map(({ name }) => name),
+    output: '',
   }
 }
