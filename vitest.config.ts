@@ -11,5 +11,8 @@ export default defineConfig({
     hookTimeout: 90_000,
     // Two cores: tests that start processes and mount file systems want room.
     maxWorkers: 2,
+    // Thousands of tests on real parts share a machine there, and one that is unlucky would refuse all. The end of the run names it.
+    // biome-ignore lint/style/noProcessEnv: vitest's configuration is what composes a test run
+    retry: process.env['CI'] === 'true' ? 1 : 0,
   },
 })

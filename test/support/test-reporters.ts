@@ -1,10 +1,11 @@
 import type { Reporter } from 'vitest/node'
+import { repeatReporter } from './repeat-reporter.ts'
 import { skipReporter } from './skip-reporter.ts'
 
 type TestReporter = 'default' | Reporter | ['json', { outputFile: string }]
 
 /**
- * The reporters of every test run: what a person reads, and what was skipped. The environment's `TEST_REPORT=FILE` adds vitest's JSON
+ * The reporters of every test run: what a person reads, what was skipped, and what passed only when repeated. The environment's `TEST_REPORT=FILE` adds vitest's JSON
  * report, for whoever counts.
  */
 export function testReporters(): TestReporter[] {
@@ -13,6 +14,7 @@ export function testReporters(): TestReporter[] {
   return [
     'default',
     skipReporter(),
+    repeatReporter(),
     ...(outputFile ? ([['json', { outputFile }]] satisfies TestReporter[]) : []),
   ]
 }
