@@ -13,7 +13,7 @@ import { describeMachine, formatMachine } from './machine.ts'
 import { FAR_AWAY_MATRIX } from './pull/far-away.ts'
 import { IDLE_MEMORY } from './pull/idle-memory.ts'
 import { MATRIX } from './pull/matrix.ts'
-import { METERED } from './pull/measured-driver.ts'
+import { metered } from './pull/measured-driver.ts'
 import { RESUME } from './pull/resume.ts'
 import { missed } from './row.ts'
 import { formatTables } from './table.ts'
@@ -120,7 +120,7 @@ async function fillCompileCache(env: Readonly<Record<string, string>>): Promise<
     ['webhook/main.ts', '--help'],
   ]
   for (const args of loads) {
-    await using load = startProcess({ args, env: { ...env, ...METERED } })
+    await using load = startProcess({ args, env: metered(env) })
     await load.exited
   }
 }

@@ -22,10 +22,11 @@ export interface Published extends AsyncDisposable {
 // No pull here may end because the caller went away.
 const DEADLINE_MS = 600_000
 
-/** Loads the meter before the driver. */
-export const METERED = {
-  NODE_OPTIONS: `--import=${new URL('../event-loop-meter.ts', import.meta.url).href}`,
-} as const
+/** Adds the meter, loaded before the driver, to an environment that may have options for Node already. */
+export function metered(env: Readonly<Record<string, string>>): Record<string, string> {
+  const meter = `--import=${new URL('../event-loop-meter.ts', import.meta.url).href}`
+  return { ...env, NODE_OPTIONS: `${env['NODE_OPTIONS'] ?? ''} ${meter}`.trim() }
+}
 
 /** Starts it with a store of its own below a directory: what is there already is used. */
 export async function startMeasuredDriver(
@@ -36,7 +37,7 @@ export async function startMeasuredDriver(
   },
 ): Promise<MeasuredDriver> {
   const driver = await node.startDriver({
-    env: { ...options.env, ...METERED },
+    env: metered(options.env),
     args: ['--store-directory', join(options.directory, 'store')],
   })
   const { pid } = driver.process
