@@ -4,6 +4,7 @@ import { toCodedError } from '../../common/errors.ts'
 import { bool, integer, parseFlags, text } from '../../common/flags.ts'
 import { startProcess } from '../support/process.ts'
 import { temporaryDirectory } from '../support/temporary-directory.ts'
+import { AT_ONCE } from './at-once.ts'
 import { type Benchmark, runAll, select } from './benchmark.ts'
 import { DRIVER } from './driver.ts'
 import { EVICTION } from './eviction.ts'
@@ -22,6 +23,7 @@ import { WEBHOOK } from './webhook.ts'
 
 const BENCHMARKS: readonly Benchmark[] = [
   DRIVER,
+  ...AT_ONCE,
   ...MATRIX,
   ...FAR_AWAY_MATRIX,
   RESUME,

@@ -8,14 +8,14 @@ import type { Lap } from '../stopwatch.ts'
 /** A driver process, as deployed but for a meter of its event loop. Disposing kills it. */
 export interface MeasuredDriver extends AsyncDisposable {
   readonly pid: number
-  /** Publishes an artifact for one more pod, and says what that took the driver, from the call to the answer. */
-  publish(reference: string): Promise<Published>
+  /** Publishes an artifact for one more pod, or so many at once, and says what that took the driver, from the call to the last answer. */
+  publish(reference: string, pods?: number): Promise<Published>
 }
 
 /** A volume that is mounted. Disposing unpublishes it. */
 export interface Published extends AsyncDisposable {
   readonly lap: Lap
-  /** Where a pod would see it. */
+  /** Where the first pod would see it. */
   readonly path: string
 }
 
@@ -43,19 +43,22 @@ export async function startMeasuredDriver(
   const { pid } = driver.process
   return {
     pid,
-    publish: async (reference) => {
-      const request = await node.request(nextPod(), reference)
+    publish: async (reference, pods = 1) => {
+      const requests = await Promise.all(
+        Array.from({ length: pods }, () => node.request(nextPod(), reference)),
+      )
       await readEventLoop(driver.process)
       const cpuBefore = await cpuMs(pid)
-      const seconds = await timeToPublish(driver, request)
+      const seconds = await timeToPublish(driver, requests)
       const cpu = (await cpuMs(pid)) - cpuBefore
       const eventLoop = await readEventLoop(driver.process)
       const { peak } = await memoryMb(pid)
       return {
         lap: { seconds, cpuSeconds: cpu / 1_000, peakMb: peak, eventLoop },
-        path: request.target_path,
+        path: requests[0]?.target_path ?? '',
         [Symbol.asyncDispose]: async () => {
-          await driver.csi.nodeUnpublishVolume(request, { deadlineMs: DEADLINE_MS })
+          const options = { deadlineMs: DEADLINE_MS }
+          await Promise.all(requests.map((one) => driver.csi.nodeUnpublishVolume(one, options)))
         },
       }
     },
@@ -63,15 +66,21 @@ export async function startMeasuredDriver(
   }
 }
 
-let pods = 0
+let podsSoFar = 0
 
 function nextPod(): string {
-  pods += 1
-  return `pod-${pods}`
+  podsSoFar += 1
+  return `pod-${podsSoFar}`
 }
 
-async function timeToPublish({ csi }: TestDriver, request: PublishRequest): Promise<number> {
-  const ms = await timed(() => csi.nodePublishVolume(request, { deadlineMs: DEADLINE_MS }))
+async function timeToPublish(
+  { csi }: TestDriver,
+  requests: readonly PublishRequest[],
+): Promise<number> {
+  const options = { deadlineMs: DEADLINE_MS }
+  const ms = await timed(() =>
+    Promise.all(requests.map((request) => csi.nodePublishVolume(request, options))),
+  )
   return ms / 1_000
 }
 

@@ -18,6 +18,8 @@ export interface ServedContent extends AsyncDisposable {
   /** Something small of all kinds, for a driver to begin with. */
   readonly warmUpName: string
   readonly blobs: readonly ServedBlob[]
+  /** How often the registry says that it was asked for a blob. */
+  timesAsked(blob: ServedBlob): number
 }
 
 export interface ServedBlob {
@@ -36,7 +38,7 @@ export async function serveContent(content: Content, ground: Ground): Promise<Se
   if (why !== undefined) throw new Error(`Cannot measure pulls: ${why}`)
   await using stack = new AsyncDisposableStack()
   const storage = stack.use(await ground.fresh('registry'))
-  const { host, url } = stack.use(await startDockerRegistry({ storage: storage.path }))
+  const { host, url, output } = stack.use(await startDockerRegistry({ storage: storage.path }))
   const oras = await openOras()
   const push = async (name: string, make: (directory: string) => Promise<readonly string[]>) => {
     await using source = await ground.fresh('source')
@@ -53,6 +55,7 @@ export async function serveContent(content: Content, ground: Ground): Promise<Se
   const running = stack.move()
   return {
     ...{ host, name, warmUpName, blobs },
+    timesAsked: ({ path }) => output().split(`"GET ${path} HTTP/`).length - 1,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }
