@@ -104,7 +104,15 @@ export function reapply(object?: JsonObject): string {
       : 'kubectl apply -k manifests/'
   }
   const namespace = textAt(annotations, 'meta.helm.sh/release-namespace') ?? 'default'
-  return command('helm', 'upgrade', release, 'chart/', '--namespace', namespace, '--reuse-values')
+  return command(
+    'helm',
+    'upgrade',
+    release,
+    'chart/',
+    '--namespace',
+    namespace,
+    '--reset-then-reuse-values',
+  )
 }
 
 /** The name of an object, for messages. */

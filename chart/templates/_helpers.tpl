@@ -7,9 +7,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* A published chart knows its image by digest; not in its values, which an upgrade with --reuse-values takes from the chart before. */}}
 {{- define "oras-csi.image" -}}
+{{- $released := index (.Chart.Annotations | default dict) "csi.oras.land/image-digest" -}}
 {{- with .Values.image -}}
-{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ with .digest }}@{{ . }}{{ end }}
+{{- $digest := .digest | default (empty .tag | ternary $released "") -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ with $digest }}@{{ . }}{{ end }}
 {{- end -}}
 {{- end }}
 

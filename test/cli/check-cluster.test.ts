@@ -164,17 +164,17 @@ const CASES: readonly Case[] = [
       [
         'error',
         'The CSIDriver csi.oras.land has podInfoOnMount: false; expected true, or the driver does not learn which pod a volume is for',
-        'helm upgrade artifacts chart/ --namespace oras-csi --reuse-values',
+        'helm upgrade artifacts chart/ --namespace oras-csi --reset-then-reuse-values',
       ],
       [
         'error',
         'The CSIDriver csi.oras.land has fsGroupPolicy: File; expected None, or the kubelet changes the owner of files that pods share',
-        'helm upgrade artifacts chart/ --namespace oras-csi --reuse-values',
+        'helm upgrade artifacts chart/ --namespace oras-csi --reset-then-reuse-values',
       ],
       [
         'error',
         'The CSIDriver csi.oras.land lacks Ephemeral in volumeLifecycleModes: pods may not have its volumes',
-        'helm upgrade artifacts chart/ --namespace oras-csi --reuse-values',
+        'helm upgrade artifacts chart/ --namespace oras-csi --reset-then-reuse-values',
       ],
     ],
   ],

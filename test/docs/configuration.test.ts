@@ -1,26 +1,63 @@
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { createHosts } from '../../common/oci/hosts.ts'
 import { parseHostsFile } from '../../common/oci/hosts-file.ts'
 import { parsePolicy } from '../../common/policy/parse-policy.ts'
 import { isJsonObject } from '../../webhook/json.ts'
 import { CHECKOUT } from '../manifests/manifest-objects.ts'
+import { temporaryDirectory } from '../support/temporary-directory.ts'
 import { everyBlock } from './blocks.ts'
 
 test.each([...everyBlock('policy')])('policy/%s is a policy', (_, { text }) => {
   expect(parsePolicy(text).rules).not.toEqual([])
 })
 
-test.each([...everyBlock('hosts')])(
-  'hosts/%s is a hosts.toml of which all counts',
-  (_, { text }) => {
-    const { sections, warnings } = parseHostsFile(text, { path: 'hosts.toml' })
-    expect(warnings).toEqual([])
-    expect(sections).not.toEqual([])
-  },
-)
+const hostsFiles = everyBlock('hosts')
+
+test.each([...hostsFiles])('hosts/%s is a hosts.toml of which all counts', (_, { text }) => {
+  const { sections, warnings } = parseHostsFile(text, { path: 'hosts.toml' })
+  expect(warnings).toEqual([])
+  expect(sections).not.toEqual([])
+})
+
+describe('mirrors.md: over an air gap', () => {
+  const rolesOf = async (name: string) => {
+    await using directory = await temporaryDirectory()
+    await mkdir(directory.file('ghcr.io'))
+    const text = hostsFiles.get(name)?.text ?? ''
+    await writeFile(directory.file('ghcr.io/hosts.toml'), text)
+    const { hosts } = await createHosts({ directory: directory.path }).lookup('ghcr.io')
+    return hosts.map((host) => ({
+      base: 'base' in host && host.base,
+      proves: host.authoritative,
+      takesCredentials: host.kind === 'registry' && host.takesCredentials,
+    }))
+  }
+
+  test('mirrors that an admin vouches for prove access, and are sent no credentials', async () => {
+    expect(await rolesOf('air-gap-mirrors')).toEqual([
+      { base: 'https://one.inside.example.com/v2', proves: true, takesCredentials: false },
+      { base: 'https://two.inside.example.com/v2', proves: true, takesCredentials: false },
+      { base: 'https://ghcr.io/v2', proves: true, takesCredentials: true },
+    ])
+  })
+
+  test('a server proves access, and is sent the credentials', async () => {
+    expect(await rolesOf('air-gap')).toEqual([
+      { base: 'https://registry.inside.example.com/v2', proves: true, takesCredentials: true },
+    ])
+  })
+
+  test('a mirror alone does neither', async () => {
+    expect(await rolesOf('mirror')).toEqual([
+      { base: 'https://mirror.example.com/v2', proves: false, takesCredentials: false },
+      { base: 'https://ghcr.io/v2', proves: true, takesCredentials: true },
+    ])
+  })
+})
 
 describe('values of the chart', () => {
   test.each([...everyBlock('values')])(

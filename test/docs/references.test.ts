@@ -222,6 +222,24 @@ describe('way-of-a-pod.svg', () => {
     expect(drawing).toBe(sequenceSvg(text, WAY_OF_A_POD.title))
   })
 
+  test('is drawn in colour by programs that know no variables of CSS, such as librsvg', async () => {
+    const drawing = await readFile(join(CHECKOUT, WAY_OF_A_POD.drawing), 'utf8')
+    expect(drawing).toContain('.paper { fill: #ffffff }')
+    expect(drawing).not.toContain('var(')
+  })
+
+  test('gives a text between two neighbours the room that it needs', () => {
+    const gap = (text: string) => {
+      const drawing = sequenceSvg(`participant a as A\nparticipant b as B\na->>b: ${text}`, 'x')
+      const [, from, to] = /class="message" x1="(\d+)" y1="[\d.]+" x2="(\d+)"/.exec(drawing) ?? []
+      return Number(to) - Number(from)
+    }
+    expect(gap('short')).toBe(150)
+    // As DejaVu Sans has it at 13 pixels: 6.1 for a letter, on average.
+    expect(gap('m'.repeat(60))).toBeGreaterThan(60 * 6.1)
+    expect(() => sequenceSvg('participant a as A\na->>a: hello', 'x')).toThrow('has no room')
+  })
+
   test('names who is not there', () => {
     expect(() => sequenceSvg('participant a as A\na->>b: hello', 'x')).toThrow('No participant "b"')
     expect(() => sequenceSvg('a => b', 'x')).toThrow('Not understood: a => b')

@@ -14,14 +14,16 @@ type Step =
     }
   | { readonly kind: 'note'; readonly from: number; readonly to: number; readonly text: string }
 
-/** A column is as wide as the longest text over one of them needs. */
-const COLUMN = 190
-const MARGIN = 100
+const MARGIN = 80
 const HEAD = 70
 const ROW = 44
-/** Of a letter, at the most, on average. */
-const CHARACTER = 7
+/** Of a letter, on average: DejaVu Sans, which is wide, has 6.1. */
+const CHARACTER = 6.5
 const BOX = { width: 130, height: 34 }
+/** From one column to the next, at the least: two boxes do not touch. */
+const COLUMN = BOX.width + 20
+/** Of a message to oneself, before its text. */
+const LOOP = 32
 
 /**
  * Reads the part of Mermaid's sequence diagrams that our diagrams use: `participant ID as TITLE`, `A->>B: text`, the answer `A-->>B: text` and
@@ -58,17 +60,18 @@ function parseSequence(text: string): Sequence {
 /** Draws the diagram, readable on light and on dark. */
 export function sequenceSvg(text: string, title: string): string {
   const { participants, steps } = parseSequence(text)
-  const width = Math.max(2 * MARGIN + COLUMN * (participants.length - 1), ...steps.map(rightEnd))
+  const columns = columnsOf(participants.length, steps)
+  const width = (columns.at(-1) ?? 0) + MARGIN
   const height = HEAD + ROW * steps.length + 20
   const lines = participants.flatMap((participant, index) => {
-    const at = x(index)
+    const at = columns[index] ?? 0
     return [
       `<line class="life" x1="${at}" y1="${BOX.height + 10}" x2="${at}" y2="${height - 10}"/>`,
       `<rect class="box" x="${at - BOX.width / 2}" y="10" width="${BOX.width}" height="${BOX.height}" rx="5"/>`,
       `<text class="name" x="${at}" y="32">${escaped(participant.title)}</text>`,
     ]
   })
-  const drawn = steps.flatMap((step, index) => draw(step, HEAD + ROW * (index + 0.6)))
+  const drawn = steps.flatMap((step, index) => draw(step, columns, HEAD + ROW * (index + 0.6)))
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(title)}">`,
     `<title>${escaped(title)}</title>`,
@@ -81,8 +84,25 @@ export function sequenceSvg(text: string, title: string): string {
   ].join('\n')}\n`
 }
 
-function draw(step: Step, y: number): readonly string[] {
-  const [left, right] = [x(Math.min(step.from, step.to)), x(Math.max(step.from, step.to))]
+/** Where the participants stand: as far from each other as the texts between two neighbours need. */
+function columnsOf(count: number, steps: readonly Step[]): readonly number[] {
+  const gaps = Array.from({ length: count - 1 }, () => COLUMN)
+  for (const { kind, from, to, text } of steps) {
+    const [left, right] = [Math.min(from, to), Math.max(from, to)]
+    const own = kind === 'message' && left === right ? LOOP : 0
+    if (right - left > 1) continue
+    const needed = Math.ceil(text.length * CHARACTER) + own + 16
+    if (left < gaps.length) gaps[left] = Math.max(gaps[left] ?? 0, needed)
+    else throw new Error(`The last participant has no room for a message to itself: ${text}`)
+  }
+  const columns = [MARGIN]
+  for (const gap of gaps) columns.push((columns.at(-1) ?? 0) + gap)
+  return columns
+}
+
+function draw(step: Step, columns: readonly number[], y: number): readonly string[] {
+  const [from = 0, to = 0] = [columns[step.from], columns[step.to]]
+  const [left, right] = [Math.min(from, to), Math.max(from, to)]
   if (step.kind === 'note') {
     return [
       `<rect class="note" x="${left - 60}" y="${y - 17}" width="${right - left + 120}" height="26" rx="3"/>`,
@@ -93,11 +113,11 @@ function draw(step: Step, y: number): readonly string[] {
   if (step.from === step.to) {
     return [
       `<path class="${kind}" d="M${left} ${y - 12}h24v16h-22" marker-end="url(#tip)"/>`,
-      ...label(left + 32, y, step.text, 'own'),
+      ...label(left + LOOP, y, step.text, 'own'),
     ]
   }
   return [
-    `<line class="${kind}" x1="${x(step.from)}" y1="${y}" x2="${x(step.to)}" y2="${y}" marker-end="url(#tip)"/>`,
+    `<line class="${kind}" x1="${from}" y1="${y}" x2="${to}" y2="${y}" marker-end="url(#tip)"/>`,
     ...label((left + right) / 2, y - 7, step.text, 'between'),
   ]
 }
@@ -105,17 +125,6 @@ function draw(step: Step, y: number): readonly string[] {
 /** Text with an edge of the paper's colour, so that a line behind it does not cut it. */
 function label(at: number, y: number, text: string, kind: 'own' | 'between'): readonly string[] {
   return [`<text class="label ${kind}" x="${at}" y="${y}">${escaped(text)}</text>`]
-}
-
-/** Where the text of a message to oneself ends, which begins at the column and goes right. */
-function rightEnd(step: Step): number {
-  return step.kind === 'message' && step.from === step.to
-    ? x(step.from) + 44 + step.text.length * CHARACTER
-    : 0
-}
-
-function x(index: number): number {
-  return MARGIN + COLUMN * index
 }
 
 function escaped(text: string): string {
@@ -126,19 +135,31 @@ function escaped(text: string): string {
     .replaceAll('"', '&quot;')
 }
 
+// No variables of CSS: librsvg, which Debian and Wikimedia draw with, knows none, and would paint everything black.
 const STYLE = `<style>
-svg { font: 13px system-ui, sans-serif; --ink: #1f2328; --paper: #ffffff; --soft: #d0d7de; --box: #ddf4ff; --note: #fff8c5 }
-@media (prefers-color-scheme: dark) { svg { --ink: #e6edf3; --paper: #0d1117; --soft: #3d444d; --box: #13304d; --note: #3a2f0b } }
-.paper { fill: var(--paper) }
-.life { stroke: var(--soft); stroke-width: 1.5 }
-.box { fill: var(--box); stroke: var(--ink) }
-.note { fill: var(--note); stroke: var(--soft) }
-.message { stroke: var(--ink); stroke-width: 1.3; fill: none }
+svg { font: 13px system-ui, sans-serif }
+text { text-anchor: middle }
+.life { stroke-width: 1.5 }
+.message { stroke-width: 1.3; fill: none }
 .answer { stroke-dasharray: 5 4 }
-.tip { fill: var(--ink) }
-text { fill: var(--ink); text-anchor: middle }
 .name { font-weight: 600 }
 .note-text { font-style: italic }
-.label { paint-order: stroke; stroke: var(--paper); stroke-width: 5px; stroke-linejoin: round }
+.label { paint-order: stroke; stroke-width: 5px; stroke-linejoin: round }
 .own { text-anchor: start }
+${colours({ ink: '#1f2328', paper: '#ffffff', soft: '#d0d7de', box: '#ddf4ff', note: '#fff8c5' })}
+@media (prefers-color-scheme: dark) {
+${colours({ ink: '#e6edf3', paper: '#0d1117', soft: '#3d444d', box: '#13304d', note: '#3a2f0b' })}
+}
 </style>`
+
+function colours(of: Readonly<Record<'ink' | 'paper' | 'soft' | 'box' | 'note', string>>): string {
+  return [
+    `text, .tip { fill: ${of.ink} }`,
+    `.message { stroke: ${of.ink} }`,
+    `.paper { fill: ${of.paper} }`,
+    `.label { stroke: ${of.paper} }`,
+    `.life { stroke: ${of.soft} }`,
+    `.box { fill: ${of.box}; stroke: ${of.ink} }`,
+    `.note { fill: ${of.note}; stroke: ${of.soft} }`,
+  ].join('\n')
+}

@@ -24,6 +24,10 @@ interface Panel {
   readonly id: number
   readonly type: string
   readonly title: string
+  readonly description?: string
+  readonly fieldConfig?: {
+    readonly defaults: { readonly thresholds?: { readonly steps: readonly object[] } }
+  }
   readonly gridPos: {
     readonly h: number
     readonly w: number
@@ -64,6 +68,11 @@ beforeAll(async () => {
 /** The names of metrics that an expression asks for. */
 function metricsIn(expr: string): readonly string[] {
   return expr.match(/\b(?:oras_csi|process|kube)_[a-z_]+/g) ?? []
+}
+
+/** What Grafana makes of an expression of the dashboard before it asks: of all drivers. */
+function playable(expr: string): string {
+  return expr.replaceAll('$__rate_interval', '5m').replaceAll('$instance', '.+')
 }
 
 describe('the alerts', () => {
@@ -137,7 +146,6 @@ describe('the dashboard', () => {
       // An alert says it.
       'oras_csi_startup_taint',
       'oras_csi_store_inodes',
-      'oras_csi_webhook_connections',
     ])
   })
 
@@ -154,12 +162,74 @@ describe('the dashboard', () => {
     expect(dashboard.panels.filter(({ gridPos: { x, w } }) => x + w > 24)).toEqual([])
   })
 
+  test('says in each panel what it shows, and in one of a single value which are good', () => {
+    const panels = dashboard.panels.filter(({ type }) => type !== 'row')
+    expect(panels.filter(({ description = '' }) => description === '')).toEqual([])
+    // Grafana's own thresholds, where there are none, are red from 80: a certificate would be, with a year to go.
+    const stats = panels.filter(({ type }) => type === 'stat')
+    const without = stats.filter(({ fieldConfig }) => !fieldConfig?.defaults.thresholds)
+    expect(without.map(({ title }) => title)).toEqual([])
+  })
+
+  test('keeps driver and webhook apart where both have a metric, as promtool computes it', async (context) => {
+    skipUnless(context, whyNoPromtool)
+    await using directory = await temporaryDirectory()
+    const shared = ['process_resident_memory_bytes', 'process_cpu_seconds_total']
+    const named = queries.filter(({ expr }) => shared.some((name) => expr.includes(name)))
+    expect(named.map(({ title }) => title)).toEqual(['Memory', 'CPU', 'Memory', 'CPU'])
+    const delay = 'oras_csi_event_loop_longest_delay_seconds_bucket'
+    const series = [
+      { series: 'oras_csi_build_info{instance="node"}', values: '1x20' },
+      { series: 'oras_csi_webhook_connections{instance="pod"}', values: '3x20' },
+      ...['node', 'pod'].flatMap((instance) => [
+        { series: `process_resident_memory_bytes{instance="${instance}"}`, values: '7x20' },
+        { series: `process_cpu_seconds_total{instance="${instance}"}`, values: '0+60x20' },
+      ]),
+      // The driver's delays are below a tenth of a second, the webhook's below ten.
+      ...['0.1', '10', '+Inf'].flatMap((le) => [
+        { series: `${delay}{instance="node",le="${le}"}`, values: '0+6x20' },
+        {
+          series: `${delay}{instance="pod",le="${le}"}`,
+          values: le === '0.1' ? '0x20' : '0+6x20',
+        },
+      ]),
+    ]
+    const asked = (expr: string, samples: readonly object[]) => ({
+      ...{ expr: playable(expr), eval_time: '15m', exp_samples: samples },
+    })
+    const delays = queries.filter(({ expr }) => expr.includes(delay))
+    const tests = [
+      {
+        interval: '1m',
+        input_series: series,
+        promql_expr_test: [
+          ...named.map(({ title, expr }, index) => {
+            const labels = `{instance="${index < 2 ? 'node' : 'pod'}"}`
+            return asked(
+              expr,
+              title === 'CPU'
+                ? [{ labels, value: 1 }]
+                : [{ labels: `process_resident_memory_bytes${labels}`, value: 7 }],
+            )
+          }),
+          ...delays.map(({ expr }, index) =>
+            asked(`${expr} > bool 0.1`, [{ labels: '{}', value: index }]),
+          ),
+        ],
+      },
+    ]
+    expect(delays).toHaveLength(2)
+    await writeFile(directory.file('test.yaml'), stringify({ tests }))
+    const said = await run('promtool', ['test', 'rules', directory.file('test.yaml')])
+    expect(said).toContain('SUCCESS')
+  })
+
   test('asks what promtool can read', async (context) => {
     skipUnless(context, whyNoPromtool)
     await using directory = await temporaryDirectory()
     const recorded = queries.map(({ expr }, index) => ({
       record: `query_${index}`,
-      expr: expr.replaceAll('$__rate_interval', '5m').replaceAll('$instance', '.*'),
+      expr: playable(expr),
     }))
     const file = directory.file('rules.yaml')
     await writeFile(file, stringify({ groups: [{ name: 'queries', rules: recorded }] }))

@@ -51,6 +51,12 @@ describe.skipIf(why !== undefined)(`a release of the chart${why ? ` (${why})` : 
     expect(at(second, 'metadata', 'name')).not.toBe(at(first, 'metadata', 'name'))
     expect(imageOf(second)).toMatch(/:0\.0\.9$/)
 
+    // As docs/install.md says: what was set stays, here the certificate's source.
+    const kept = ['--reset-then-reuse-values', '--set', 'image.tag=0.0.10']
+    await released('upgrade', CHART, ...kept)
+    expect(await certificate()).toEqual(made)
+    expect(imageOf(await onlyJob())).toMatch(/:0\.0\.10$/)
+
     await released('rollback', '1')
     expect(await certificate()).toEqual(made)
     expect(imageOf(await onlyJob())).toBe(imageOf(first))
