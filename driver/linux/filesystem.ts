@@ -1,11 +1,7 @@
 import { systemCall, systemCallInBackground } from './libc.ts'
+import { systemCallNumbers } from './system-calls.ts'
 
-const NUMBERS = {
-  x64: { flock: 73, syncfs: 306 },
-  arm64: { flock: 32, syncfs: 267 },
-} as const
-
-const numbers = process.arch === 'arm64' ? NUMBERS.arm64 : NUMBERS.x64
+const numbers = systemCallNumbers()
 
 const LOCK_EX = 2
 const LOCK_NB = 4

@@ -1,12 +1,8 @@
 import { isSystemError } from '../../common/errors.ts'
 import { systemCall } from './libc.ts'
+import { systemCallNumbers } from './system-calls.ts'
 
-const NUMBERS = {
-  x64: { statx: 332, statfs: 137 },
-  arm64: { statx: 291, statfs: 43 },
-} as const
-
-const numbers = process.arch === 'arm64' ? NUMBERS.arm64 : NUMBERS.x64
+const numbers = systemCallNumbers()
 
 // include/uapi/linux/stat.h and fcntl.h
 const AT_FDCWD = -100

@@ -1,14 +1,9 @@
 import { closeSync } from 'node:fs'
 import { isSystemError } from '../../common/errors.ts'
 import { systemCall, systemCallInBackground } from './libc.ts'
+import { systemCallNumbers } from './system-calls.ts'
 
-// The newer calls have one number on every architecture; mount and umount2 do not.
-const NUMBERS = {
-  x64: { mount: 165, umount2: 166 },
-  arm64: { mount: 40, umount2: 39 },
-} as const
-
-const numbers = process.arch === 'arm64' ? NUMBERS.arm64 : NUMBERS.x64
+const numbers = systemCallNumbers()
 
 // include/uapi/linux/mount.h and fcntl.h
 const AT_FDCWD = -100
@@ -28,15 +23,15 @@ const MS_BIND = 4096
 const MS_PRIVATE = 1 << 18
 const UMOUNT_NOFOLLOW = 8
 
-const openTreeCall = systemCall('open_tree', 428, ['int', 'const char *', 'uint'])
-const moveMountCall = systemCall('move_mount', 429, [
+const openTreeCall = systemCall('open_tree', numbers.open_tree, ['int', 'const char *', 'uint'])
+const moveMountCall = systemCall('move_mount', numbers.move_mount, [
   'int',
   'const char *',
   'int',
   'const char *',
   'uint',
 ])
-const mountSetattrCall = systemCall('mount_setattr', 442, [
+const mountSetattrCall = systemCall('mount_setattr', numbers.mount_setattr, [
   'int',
   'const char *',
   'uint',

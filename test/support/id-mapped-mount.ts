@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { systemCall } from '../../driver/linux/libc.ts'
+import { systemCallNumbers } from '../../driver/linux/system-calls.ts'
 import { detach } from './mounts.ts'
 
 const AT_FDCWD = -100
@@ -9,15 +10,16 @@ const OPEN_TREE_CLONE = 1
 const MOVE_MOUNT_F_EMPTY_PATH = 4
 const MOUNT_ATTR_IDMAP = 0x00100000n
 
-const openTree = systemCall('open_tree', 428, ['int', 'const char *', 'uint'])
-const mountSetattr = systemCall('mount_setattr', 442, [
+const numbers = systemCallNumbers()
+const openTree = systemCall('open_tree', numbers.open_tree, ['int', 'const char *', 'uint'])
+const mountSetattr = systemCall('mount_setattr', numbers.mount_setattr, [
   'int',
   'const char *',
   'uint',
   'void *',
   'size_t',
 ])
-const moveMount = systemCall('move_mount', 429, [
+const moveMount = systemCall('move_mount', numbers.move_mount, [
   'int',
   'const char *',
   'int',

@@ -99,6 +99,8 @@ export async function openSecondNamespace(): Promise<SecondNamespace> {
 /** Makes a directory a shared mount of its own, so that what is mounted beneath reaches other namespaces. Unmounts when disposed of. */
 export async function shareMount(directory: string): Promise<AsyncDisposable> {
   await run('mount', ['--bind', directory, directory])
+  // Beneath a shared root, as systemd makes it, it would share with that: what is mounted here would be listed twice.
+  await run('mount', ['--make-private', directory])
   await run('mount', ['--make-shared', directory])
   return { [Symbol.asyncDispose]: () => detach(directory) }
 }

@@ -10,15 +10,15 @@ import {
   setTimes,
 } from '../../linux/directory.ts'
 import { systemCall } from '../../linux/libc.ts'
+import { systemCallNumbers } from '../../linux/system-calls.ts'
 
 /** No more names for the inode (65 000 on ext4), another file system, or one without hard links. */
 const CANNOT_LINK = ['EMLINK', 'EXDEV', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP']
 const COPY_BYTES = 1024 * 1024
 /** FICLONE of <linux/fs.h>: shares the blocks on XFS and Btrfs. */
 const FICLONE = 0x40049409
-const IOCTL_NUMBERS: Readonly<Record<string, number>> = { x64: 16, arm64: 29 }
 
-const ioctl = systemCall('ioctl', IOCTL_NUMBERS[process.arch] ?? 29, ['int', 'ulong', 'int'])
+const ioctl = systemCall('ioctl', systemCallNumbers().ioctl, ['int', 'ulong', 'int'])
 
 /**
  * Gives a blob of the store a name in a tree, or copies it where it cannot be linked. Mode and time are the blob's.
