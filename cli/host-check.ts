@@ -3,7 +3,7 @@ import { isSystemError, messageOf } from '../common/errors.ts'
 import { reachOf } from '../common/oci/address.ts'
 import type { CallOptions } from '../common/oci/artifact-source.ts'
 import { createAuthorizer } from '../common/oci/authorization.ts'
-import { NO_NODE_KEYRING } from '../common/oci/credential-candidates.ts'
+import { NO_NODE_KEYRING, type NodeKeyring } from '../common/oci/credential-candidates.ts'
 import type { LabelledCredential } from '../common/oci/credentials.ts'
 import type { Digest } from '../common/oci/digest.ts'
 import { nameOfHost } from '../common/oci/host-name.ts'
@@ -16,6 +16,7 @@ import type { Reference } from '../common/oci/reference.ts'
 import { createRegistryHostSource } from '../common/oci/registry-host-source.ts'
 import { createTokenCache } from '../common/oci/token-cache.ts'
 import type { Transport } from '../common/oci/transport.ts'
+import { type TracedLookup, traceKeyring } from './traced-keyring.ts'
 import { type TracedRequest, traceTransport } from './traced-transport.ts'
 
 /** What one host was asked and what it answered. */
@@ -34,11 +35,15 @@ export interface HostCheck {
   readonly proxy?: string
   /** Names only. */
   readonly headers: readonly string[]
-  /** Labels of what may be sent, in the order it is tried; undefined where nobody asks. */
+  /** What may be sent, in the order it is tried; undefined where nobody asks. */
   readonly credentials?: readonly string[]
   readonly requests: readonly TracedRequest[]
+  /** What credential providers said, of those that were asked. */
+  readonly lookups: readonly TracedLookup[]
   /** Which credential the host took; absent: none. */
   readonly credential?: string
+  /** Which of the node's credentials the host took: what they open, every pod of the node may read. */
+  readonly nodeCredential?: string
   readonly names?: { readonly digest: Digest; readonly mediaType: string; readonly size: number }
   /** What another host says that the tag means, if this one has that too. */
   readonly alsoHas?: Digest
@@ -51,6 +56,8 @@ export interface HostCheckOptions extends CallOptions {
   readonly transport: Transport
   readonly layoutDirectories: HostSource<LayoutDirectoryHost>
   readonly isServer: boolean
+  /** The node's credentials; absent: it has none. */
+  readonly nodeKeyring?: NodeKeyring | undefined
 }
 
 /** Asks one host for the manifest that a reference names, once, and notes each step; what fails is part of the answer. */
@@ -62,6 +69,7 @@ export async function checkHost(
   const { isServer, keyring, signal } = options
   const requests: TracedRequest[] = []
   const transport = traceTransport(options.transport, (request) => requests.push(request))
+  const nodeKeyring = traceKeyring(options.nodeKeyring ?? NO_NODE_KEYRING)
   const labelled = keyring.lookup(reference.registry, reference.repository)
   const usable = host.kind === 'registry' && host.takesCredentials ? labelled : []
   const check = {
@@ -73,31 +81,47 @@ export async function checkHost(
     authoritative: host.authoritative,
     ...(await describeWay(host, transport)),
     ...(host.kind === 'registry' && {
-      credentials: [...new Set(usable.map(({ label }) => label)), 'anonymous access'],
+      credentials: [
+        ...new Set(usable.map(({ label }) => label)),
+        ...(options.nodeKeyring === undefined ? [] : ['what credential providers answer']),
+        'anonymous access',
+      ],
     }),
     requests,
+    lookups: nodeKeyring.lookups,
   } as const
   try {
-    const fetched = await fetchManifest(host, reference, { ...options, transport })
+    const fetched = await fetchManifest(host, reference, { ...options, transport, nodeKeyring })
     const { digest, mediaType, size } = fetched.descriptor
     parseManifest(fetched.bytes)
     const credential = labelOf(usable, fetched.credential)
-    return { ...check, ...(credential && { credential }), names: { digest, mediaType, size } }
+    // A host that asks nobody is told nothing.
+    const nodeCredential = requests.at(-1)?.authorization && nodeKeyring.inUse
+    return {
+      ...check,
+      ...(credential && { credential }),
+      ...(nodeCredential && { nodeCredential }),
+      names: { digest, mediaType, size },
+    }
   } catch (error) {
     signal.throwIfAborted()
     return { ...check, failure: messageOf(error) }
   }
 }
 
-async function fetchManifest(host: Host, reference: Reference, options: HostCheckOptions) {
-  const { transport, layoutDirectories } = options
+async function fetchManifest(
+  host: Host,
+  reference: Reference,
+  options: HostCheckOptions & { readonly nodeKeyring: NodeKeyring },
+) {
+  const { transport, nodeKeyring, layoutDirectories } = options
   const settings = { transport, userAgent: USER_AGENT }
   const { bytes: maxManifestBytes } = DEFAULT_MANIFEST_LIMITS
   switch (host.kind) {
     case 'registry': {
       using tokens = createTokenCache({ transport, clientId: USER_AGENT, nowMs: Date.now })
       const client = {
-        ...{ transport, nodeKeyring: NO_NODE_KEYRING },
+        ...{ transport, nodeKeyring },
         authorizer: createAuthorizer(tokens),
       }
       const source = createRegistryHostSource({ ...settings, client, maxManifestBytes })

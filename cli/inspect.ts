@@ -1,10 +1,11 @@
 import { bool } from '../common/flags.ts'
+import { HOSTS_FLAGS } from '../driver/hosts-flags.ts'
 import { ARTIFACT_FLAGS, sourceOfFlags } from './artifact-flags.ts'
 import { createCommand } from './command.ts'
 import { inspectArtifact } from './inspection.ts'
 import { formatInspection } from './inspection-text.ts'
 import { LAYOUT_FLAG, parseLayoutName } from './layout-name.ts'
-import { openLayouts, openRegistries, REGISTRY_FLAGS, readKeyring } from './registry-access.ts'
+import { openLayouts, openRegistries, readKeyring } from './registry-access.ts'
 
 /**
  * Prints what a pull with the same flags would do: what would land where, what is skipped and why, and how much is downloaded.
@@ -17,7 +18,7 @@ export const inspect = createCommand({
     ...ARTIFACT_FLAGS,
     json: { doc: 'as JSON', parse: bool },
     ...LAYOUT_FLAG,
-    ...REGISTRY_FLAGS,
+    ...HOSTS_FLAGS,
   },
   positionals: 1,
   async run(values, [name = ''], io) {

@@ -1,5 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { HOSTS_FLAGS } from '../driver/hosts-flags.ts'
 import { formatBytes } from '../driver/pull/format-progress.ts'
 import { ARTIFACT_FLAGS, sourceOfFlags } from './artifact-flags.ts'
 import { createCommand } from './command.ts'
@@ -7,7 +8,7 @@ import { LAYOUT_FLAG, parseLayoutName } from './layout-name.ts'
 import { checkTarget, placeTree } from './new-directory.ts'
 import { openPrivateStore } from './private-store.ts'
 import { createProgressBar } from './progress-bar.ts'
-import { openLayouts, openRegistries, REGISTRY_FLAGS, readKeyring } from './registry-access.ts'
+import { openLayouts, openRegistries, readKeyring } from './registry-access.ts'
 
 /**
  * Lays an artifact out in a new directory by the driver's own code: the same files, names and modes that a pod would see.
@@ -18,7 +19,7 @@ import { openLayouts, openRegistries, REGISTRY_FLAGS, readKeyring } from './regi
 export const pull = createCommand({
   summary: 'lay an artifact out in a directory as the driver would',
   usage: 'oras-csi pull REFERENCE DIRECTORY [FLAGS]',
-  flags: { ...ARTIFACT_FLAGS, ...LAYOUT_FLAG, ...REGISTRY_FLAGS },
+  flags: { ...ARTIFACT_FLAGS, ...LAYOUT_FLAG, ...HOSTS_FLAGS },
   positionals: 2,
   async run(values, [name = '', directory = ''], io) {
     const layout = values['oci-layout'] ? parseLayoutName(name) : undefined

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isSystemError } from '../common/errors.ts'
-import { text } from '../common/flags.ts'
 import { ANONYMOUS, type Keyring, parseDockerConfig } from '../common/oci/credentials.ts'
 import { createHosts, type Hosts } from '../common/oci/hosts.ts'
 import { readProxies } from '../common/oci/proxy.ts'
@@ -11,16 +10,6 @@ import {
   type SeparateLayoutSource,
 } from '../driver/pull/oci-layout/separate-layout-source.ts'
 import type { Io } from './command.ts'
-
-/** How registries are reached. */
-export const REGISTRY_FLAGS = {
-  'hosts-directory': {
-    value: 'DIRECTORY',
-    doc: "registries' addresses and certificates: containerd's hosts.toml directories",
-    default: '/etc/containerd/certs.d',
-    parse: text,
-  },
-} as const
 
 /** Registries, and what else big blobs are fetched with. */
 export interface Registries extends RegistrySource {

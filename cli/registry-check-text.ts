@@ -1,6 +1,7 @@
 import { formatStatus } from '../common/oci/request-failure.ts'
 import type { HostCheck } from './host-check.ts'
 import type { RegistryCheck, Trust } from './registry-check.ts'
+import type { TracedLookup } from './traced-keyring.ts'
 import type { TracedRequest } from './traced-transport.ts'
 
 /** Writes a check for people: what was found, each host in turn, and what comes of it. */
@@ -18,6 +19,9 @@ export function formatRegistryCheck(check: RegistryCheck): string {
         .filter((directory) => !configuration?.startsWith(directory))
         .map((directory): Row => ['', `looked for ${directory}`]),
       ...warnings.map((warning): Row => ['warning', warning]),
+      ...(check.credentialProviders === undefined
+        ? []
+        : [['programs', describeProviders(check.credentialProviders)] as const]),
     ]),
   ]
   for (const [index, host] of hosts.entries()) {
@@ -38,6 +42,7 @@ function hostRows(host: HostCheck & { readonly trust: Trust }): readonly Row[] {
     ...(headers.length === 0 ? [] : [['headers', headers.join(', ')] as const]),
     ...(credentials === undefined ? [] : [['may send', credentials.join(', ')] as const]),
     ...host.requests.flatMap(requestRows),
+    ...host.lookups.map(lookupRow),
     names === undefined
       ? ['fails', failure ?? 'no answer']
       : ['names', `${names.digest} (${names.mediaType}, ${names.size} bytes)`],
@@ -74,6 +79,18 @@ function requestRows({
     ['', `-> ${result}`],
     ...(answer.asks === undefined ? [] : [['', `   asks for ${answer.asks}`] as const]),
   ]
+}
+
+function lookupRow({ label, registry, found }: TracedLookup): Row {
+  return [
+    'program',
+    found ? `${label} has credentials for ${registry}` : `${label} for ${registry}`,
+  ]
+}
+
+function describeProviders(names: readonly string[]): string {
+  const list = names.map((name) => JSON.stringify(name)).join(', ')
+  return `credential providers ${list}: run as the driver does, with this environment`
 }
 
 const LABEL_WIDTH = 11

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { CodedError } from '../common/errors.ts'
-import { bool, optional, text } from '../common/flags.ts'
+import { bool, type FlagValues, optional, text } from '../common/flags.ts'
+import { createLogger } from '../common/log.ts'
 import { type Keyring, parseDockerConfig } from '../common/oci/credentials.ts'
 import type { HostSource } from '../common/oci/host-source.ts'
 import {
@@ -14,10 +15,13 @@ import type { HostSection } from '../common/oci/hosts-file.ts'
 import { readProxies } from '../common/oci/proxy.ts'
 import { parseReference, type Reference } from '../common/oci/reference.ts'
 import { createTransport } from '../common/oci/transport.ts'
+import { PROVIDER_FLAGS, providersOf } from '../driver/credential-flags.ts'
+import { type OpenNodeKeyring, openNodeKeyring } from '../driver/credentials/node-keyring.ts'
+import { HOSTS_FLAGS } from '../driver/hosts-flags.ts'
 import { createSeparateLayoutSource } from '../driver/pull/oci-layout/separate-layout-source.ts'
 import { createCommand, type Io } from './command.ts'
 import { checkHost, type HostCheck, type HostCheckOptions } from './host-check.ts'
-import { REGISTRY_FLAGS, readKeyring } from './registry-access.ts'
+import { readKeyring } from './registry-access.ts'
 import { formatRegistryCheck } from './registry-check-text.ts'
 import { judge, type Verdict } from './registry-verdict.ts'
 
@@ -29,6 +33,8 @@ export interface RegistryCheck {
   /** The hosts.toml, or the directory of certificates; absent: nothing is configured. */
   readonly configuration?: string
   readonly warnings: readonly string[]
+  /** Names of the programs that were there to be asked, in their order; absent: none were given. */
+  readonly credentialProviders?: readonly string[]
   /** In the order they are asked. */
   readonly hosts: readonly (HostCheck & { readonly trust: Trust })[]
   readonly verdict: Verdict
@@ -49,13 +55,14 @@ export interface Trust {
 const IDLE_TIMEOUT_MS = 10_000
 
 const FLAGS = {
-  ...REGISTRY_FLAGS,
+  ...HOSTS_FLAGS,
   'docker-config': {
     value: 'FILE',
     doc: "credentials of the pod: a docker config.json, e.g. the secret's .dockerconfigjson; default those of docker login",
     default: '',
     parse: optional(text),
   },
+  ...PROVIDER_FLAGS,
   'forbid-private-networks': { doc: 'as the driver with this flag', parse: bool },
   json: { doc: 'as JSON', parse: bool },
 } as const
@@ -72,13 +79,17 @@ export const registryCheck = createCommand({
   async run(values, [name = ''], io) {
     const reference = parseNamedReference(name)
     const keyring = await openKeyring(values['docker-config'], io)
+    using nodeKeyring = await openProviders(values, io)
     const found = await findHosts(reference.registry, values)
     await using transport = createTransport({
       idleTimeoutMs: IDLE_TIMEOUT_MS,
       proxies: readProxies(io.env),
     })
     await using layoutDirectories = createSeparateLayoutSource()
-    const call = { keyring, signal: io.interrupted, transport, layoutDirectories }
+    const call = {
+      ...{ keyring, nodeKeyring, transport, layoutDirectories },
+      signal: io.interrupted,
+    }
     const hosts = await checkHosts(found.hosts, reference, call)
     const verdict = judge(hosts, reference)
     // What is found holds keys and header values: nothing of it goes further but names.
@@ -87,6 +98,7 @@ export const registryCheck = createCommand({
       looked: found.looked,
       ...(found.configuration !== undefined && { configuration: found.configuration }),
       warnings: found.warnings,
+      ...(nodeKeyring && { credentialProviders: nodeKeyring.providers }),
       hosts: hosts.map((host, index) => ({ ...host, trust: trustOf(found, index) })),
       verdict,
     }
@@ -145,7 +157,8 @@ async function checkHosts(
       // The tag means something else there: then the manifest is asked of it by digest.
       const again = await checkHost(host, byDigest, { ...call, isServer: host === last })
       const requests = [...check.requests, ...again.requests]
-      checks.set(host, { ...check, requests, ...(again.names && { alsoHas: digest }) })
+      const lookups = [...check.lookups, ...again.lookups]
+      checks.set(host, { ...check, requests, lookups, ...(again.names && { alsoHas: digest }) })
     }
   }
   return hosts.flatMap((host) => checks.get(host) ?? [])
@@ -174,4 +187,16 @@ function parseNamedReference(name: string): Reference {
 async function openKeyring(path: string | undefined, io: Io): Promise<Keyring> {
   if (path === undefined) return readKeyring(io)
   return parseDockerConfig(await readFile(path), { label: path })
+}
+
+/** The driver's programs, if they are given. What the driver would log of them goes to standard error. */
+async function openProviders(
+  values: FlagValues<typeof PROVIDER_FLAGS>,
+  io: Io,
+): Promise<OpenNodeKeyring | undefined> {
+  const providers = providersOf(values)
+  if (providers === undefined) return undefined
+  const destination = { write: io.stderr }
+  const log = createLogger({ name: 'oras-csi', level: 'warn', destination })
+  return openNodeKeyring({ providers }, { log, env: io.env })
 }

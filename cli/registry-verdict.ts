@@ -44,7 +44,8 @@ export function judge(hosts: readonly HostCheck[], reference: Reference): Verdic
   }
 }
 
-function byWhom({ credential, kind }: HostCheck): string {
+function byWhom({ credential, nodeCredential, kind }: HostCheck): string {
   if (kind !== 'registry') return ''
+  if (nodeCredential !== undefined) return `, to every pod of the node, by its ${nodeCredential}`
   return credential === undefined ? ', to anyone' : `, with the credentials of ${credential}`
 }

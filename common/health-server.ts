@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { ListenAddress } from './flags.ts'
-import { listenOn, portOf } from './listening.ts'
+import { listenOn } from './listening.ts'
 import { METRICS_CONTENT_TYPE, type Metrics } from './metrics.ts'
 
 /** Answers probes in plain HTTP, on another port than admission. */
@@ -34,11 +34,7 @@ export async function startHealthServer(options: {
     })
     request.resume()
   })
-  const port = await listenOn(options.listen, async (address) => {
-    server.listen(address)
-    await once(server, 'listening')
-    return portOf(server.address())
-  })
+  const port = await listenOn(server, options.listen)
   return {
     port,
     async [Symbol.asyncDispose]() {

@@ -1,15 +1,20 @@
+import { once } from 'node:events'
+import type { Server } from 'node:net'
 import { isSystemError } from './errors.ts'
 import type { ListenAddress } from './flags.ts'
 
 /**
  * Listens where the flag says; an empty host is every address: IPv6 and IPv4, or IPv4 alone where the machine has no IPv6.
  *
- * @param listen the server's own call, which gives the port that it got
+ * @returns the port that the server got
+ * @throws a system error, e.g. when the port is taken
  */
-export async function listenOn(
-  { host, port }: ListenAddress,
-  listen: (address: ListenAddress) => Promise<number>,
-): Promise<number> {
+export async function listenOn(server: Server, { host, port }: ListenAddress): Promise<number> {
+  const listen = async (address: ListenAddress) => {
+    server.listen(address)
+    await once(server, 'listening')
+    return portOf(server.address())
+  }
   if (host !== '') return listen({ host, port })
   try {
     return await listen({ host: '::', port })

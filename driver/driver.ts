@@ -4,13 +4,12 @@ import type { CodedError } from '../common/errors.ts'
 import type { ListenAddress } from '../common/flags.ts'
 import { startHealthServer } from '../common/health-server.ts'
 import type { Logger } from '../common/log.ts'
-import type { Metrics } from '../common/metrics.ts'
 import { createHosts } from '../common/oci/hosts.ts'
 import { nodePlatform } from '../common/oci/platform.ts'
 import { readProxies } from '../common/oci/proxy.ts'
 import { createRegistrySource } from '../common/oci/registry-source.ts'
-import { startPolicyFile } from '../common/policy/policy-file.ts'
-import { addPolicyMetrics } from '../common/policy/policy-metrics.ts'
+import { openPolicy } from '../common/policy/open-policy.ts'
+import { addProcessMetrics } from '../common/process-metrics.ts'
 import { startAdminServer } from './admin/admin-server.ts'
 import { storeAdmin } from './admin/store-admin.ts'
 import type { ClusterConfig } from './cluster-flags.ts'
@@ -28,7 +27,6 @@ import { createTreeRemover } from './linux/remove-tree-thread.ts'
 import { createDriverMetrics } from './metrics/driver-metrics.ts'
 import { observePublisher } from './metrics/observed-publisher.ts'
 import { observePuller } from './metrics/observed-puller.ts'
-import { addProcessMetrics } from './metrics/process-metrics.ts'
 import { addStoreMetrics } from './metrics/store-metrics.ts'
 import { addWritableMetrics } from './metrics/writable-metrics.ts'
 import { openApi } from './open-api.ts'
@@ -46,7 +44,7 @@ import { createEvictor } from './store/eviction/evictor.ts'
 import type { Marks } from './store/eviction/goals.ts'
 import { startHousekeeping } from './store/eviction/housekeeping.ts'
 import { openStore, readBootId, type Store } from './store/store.ts'
-import { type AdminPolicy, createAdminPolicy, NO_POLICY } from './volume/admin-policy.ts'
+import { createAdminPolicy, NO_POLICY } from './volume/admin-policy.ts'
 import { createCloneMounter, createStagedMounter } from './volume/linux-mounter.ts'
 import type { Mounter } from './volume/mounter.ts'
 import { createPodDirectories } from './volume/pod-directories.ts'
@@ -126,7 +124,8 @@ export async function startDriver(
   })
   stack.use(addProcessMetrics(metrics))
   // Before anything else: where an admin wants a policy, nothing is served without one.
-  const adminPolicy = await openPolicy(config.policyFile, { stack, metrics, log })
+  const policy = await openPolicy(config.policyFile, { stack, metrics, log })
+  const adminPolicy = policy === undefined ? NO_POLICY : createAdminPolicy(policy)
 
   // Health first: a driver that waits for the store is alive, and says why it is not ready.
   const health = stack.use(
@@ -225,6 +224,10 @@ export async function startDriver(
       onOutage: (outage) => {
         observer.outage()
         log.warn(outage, 'the registry does not answer, showing what the tag last meant')
+      },
+      onWrongBlob: (wrong) => {
+        observer.wrongBlob()
+        log.warn(wrong, 'a host sent other bytes than the blob has, asking another one')
       },
       ...{ evictor, observer },
     }),
@@ -330,24 +333,4 @@ export async function startDriver(
 async function buildMounter(store: Store, stack: AsyncDisposableStack): Promise<Mounter> {
   if (hasMountSetattr()) return createCloneMounter()
   return stack.use(createStagedMounter(await store.makeStaging()))
-}
-
-async function openPolicy(
-  path: string | undefined,
-  {
-    stack,
-    metrics,
-    log,
-  }: {
-    readonly stack: AsyncDisposableStack
-    readonly metrics: Metrics
-    readonly log: Logger
-  },
-): Promise<AdminPolicy> {
-  if (path === undefined) return NO_POLICY
-  const file = stack.use(await startPolicyFile({ path, log }))
-  return createAdminPolicy({
-    current: () => file.current.policy,
-    observer: addPolicyMetrics(metrics, file),
-  })
 }

@@ -19,6 +19,7 @@ import { CREDENTIAL_FLAGS, nodeCredentialsOf } from './credential-flags.ts'
 import { socketPath } from './csi/socket-path.ts'
 import { type Driver, startDriver } from './driver.ts'
 import { EVICTION_FLAGS, marksOf } from './eviction-flags.ts'
+import { HOSTS_FLAGS } from './hosts-flags.ts'
 import { LIMIT_FLAGS, limitsOf } from './limit-flags.ts'
 import { WRITABLE_FLAGS } from './writable-flags.ts'
 
@@ -49,12 +50,7 @@ const FLAGS = {
     default: '',
     parse: text,
   },
-  'hosts-directory': {
-    value: 'DIRECTORY',
-    doc: "registries' addresses and certificates: containerd's hosts.toml directories",
-    default: '/etc/containerd/certs.d',
-    parse: text,
-  },
+  ...HOSTS_FLAGS,
   'forbid-private-networks': {
     doc: 'refuse registries at private addresses (10.0.0.0/8, ...) that no hosts.toml names; loopback, link-local and metadata addresses always are',
     parse: bool,

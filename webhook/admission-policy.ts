@@ -1,8 +1,7 @@
 import type { Composition } from '../common/composition/composition.ts'
 import { faultAt } from '../common/composition/finding.ts'
 import { decide } from '../common/policy/decide.ts'
-import type { Policy } from '../common/policy/policy.ts'
-import type { PolicyObserver } from '../common/policy/policy-metrics.ts'
+import type { OpenPolicy } from '../common/policy/open-policy.ts'
 
 /**
  * Holds what a pod asks for against the admin's policy, by the driver's own rules and in its words. Early only: sizes are not known yet, and
@@ -16,11 +15,7 @@ export interface AdmissionPolicy {
   check(composition: Pick<Composition, 'entries'>, namespace: string | undefined): void
 }
 
-/** @param options.current the policy as it is now */
-export function createAdmissionPolicy(options: {
-  readonly current: () => Policy
-  readonly observer: PolicyObserver
-}): AdmissionPolicy {
+export function createAdmissionPolicy(options: OpenPolicy): AdmissionPolicy {
   return {
     check({ entries }, namespace) {
       const policy = options.current()

@@ -29,10 +29,9 @@ const RECHECK_MS = 60_000
  * @throws NOT_FOUND when a file is missing; INVALID when one does not parse or the two do not match
  */
 export async function loadCertificate(directory: string): Promise<Certificate> {
-  const [cert, key] = await Promise.all([
-    readPem(join(directory, CERTIFICATE_FILE)),
-    readPem(join(directory, KEY_FILE)),
-  ])
+  // One after the other: where both are missing, the error is always the same.
+  const cert = await readPem(join(directory, CERTIFICATE_FILE))
+  const key = await readPem(join(directory, KEY_FILE))
   const parsed = parse(join(directory, CERTIFICATE_FILE), () => new X509Certificate(cert))
   const privateKey = parse(join(directory, KEY_FILE), () => createPrivateKey(key))
   if (!parsed.checkPrivateKey(privateKey)) {

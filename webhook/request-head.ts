@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { parseGoDuration } from '../common/go-duration.ts'
 import { shownText } from '../common/shown-text.ts'
 import { Refusal } from './refusal.ts'
 
@@ -36,8 +37,6 @@ export function pathOf(url: string): string {
   return end < 0 ? url : url.slice(0, end)
 }
 
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 }
-
 /**
  * Reads the deadline that the API server sets a review, as `?timeout=5s` or `?timeout=1m30s`, in milliseconds.
  *
@@ -45,10 +44,6 @@ const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 
  */
 export function timeoutMsOf(url: string): number {
   const text = /[?&]timeout=([^&]*)/.exec(url)?.[1] ?? ''
-  if (!/^(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m))+$/.test(text)) return Number.POSITIVE_INFINITY
-  const parts = text.matchAll(/([0-9.]+)(ms|s|m)/g)
-  return parts.reduce(
-    (sum, [, count, unit]) => sum + Number(count) * (UNITS_MS[unit ?? ''] ?? 0),
-    0,
-  )
+  const ms = parseGoDuration(text)
+  return ms === undefined || ms <= 0 ? Number.POSITIVE_INFINITY : ms
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:https'
 import { promisify } from 'node:util'
 import type { ListenAddress } from '../common/flags.ts'
-import { listenOn, portOf } from '../common/listening.ts'
+import { listenOn } from '../common/listening.ts'
 import type { Logger } from '../common/log.ts'
 import type { Certificate } from './certificate.ts'
 import { createConnectionRoom } from './connection-room.ts'
@@ -100,11 +100,7 @@ export async function startAdmissionServer(
     if (status === undefined || !socket.writable) socket.destroy()
     else socket.end(`HTTP/1.1 ${status} \r\nConnection: close\r\n\r\n`, () => socket.destroy())
   })
-  const port = await listenOn(options.listen, async (address) => {
-    server.listen(address)
-    await once(server, 'listening')
-    return portOf(server.address())
-  })
+  const port = await listenOn(server, options.listen)
   return {
     port,
     useCertificate: ({ cert, key }) => server.setSecureContext({ cert, key, ...TLS }),

@@ -3,10 +3,10 @@ import { createCompositionCache } from '../common/composition/composition-cache.
 import type { ListenAddress } from '../common/flags.ts'
 import { startHealthServer } from '../common/health-server.ts'
 import type { Logger } from '../common/log.ts'
-import { createMetrics, type Metrics } from '../common/metrics.ts'
-import { startPolicyFile } from '../common/policy/policy-file.ts'
-import { addPolicyMetrics } from '../common/policy/policy-metrics.ts'
-import { type AdmissionPolicy, createAdmissionPolicy } from './admission-policy.ts'
+import { createMetrics } from '../common/metrics.ts'
+import { openPolicy } from '../common/policy/open-policy.ts'
+import { addProcessMetrics } from '../common/process-metrics.ts'
+import { createAdmissionPolicy } from './admission-policy.ts'
 import { CertificateWatcher } from './certificate.ts'
 import { reviewPod } from './review.ts'
 import { type AdmissionServer, startAdmissionServer } from './server.ts'
@@ -46,6 +46,7 @@ export async function startWebhook(config: WebhookConfig): Promise<Webhook> {
   let server: AdmissionServer | undefined
   await using stack = new AsyncDisposableStack()
   const metrics = createMetrics({ onError: (error) => log.warn({ error }, 'cannot read a metric') })
+  stack.use(addProcessMetrics(metrics))
   // Before anything else: where an admin wants a policy, nothing is admitted without one.
   const policy = await openPolicy(config.policyFile, { stack, metrics, log })
   const health = stack.use(
@@ -67,7 +68,7 @@ export async function startWebhook(config: WebhookConfig): Promise<Webhook> {
     log,
     observer,
     options: { parse: createCompositionCache() },
-    ...(policy && { policy }),
+    ...(policy && { policy: createAdmissionPolicy(policy) }),
   }
   server = stack.use(
     await startAdmissionServer({
@@ -99,24 +100,4 @@ export async function startWebhook(config: WebhookConfig): Promise<Webhook> {
       await parts.disposeAsync()
     },
   }
-}
-
-async function openPolicy(
-  path: string | undefined,
-  {
-    stack,
-    metrics,
-    log,
-  }: {
-    readonly stack: AsyncDisposableStack
-    readonly metrics: Metrics
-    readonly log: Logger
-  },
-): Promise<AdmissionPolicy | undefined> {
-  if (path === undefined) return undefined
-  const file = stack.use(await startPolicyFile({ path, log }))
-  return createAdmissionPolicy({
-    current: () => file.current.policy,
-    observer: addPolicyMetrics(metrics, file),
-  })
 }

@@ -17,6 +17,7 @@ export interface ApiRequest {
   readonly contentType?:
     | 'application/json'
     | 'application/merge-patch+json'
+    | 'application/strategic-merge-patch+json'
     | 'application/json-patch+json'
 }
 

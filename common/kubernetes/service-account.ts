@@ -53,10 +53,9 @@ export async function findServiceAccount(options: {
 /** Reads the files as they are now. @throws UNAVAILABLE naming the directory */
 export async function readServiceAccount(directory: string): Promise<ServiceAccountFiles> {
   try {
-    const [token, ca] = await Promise.all(
-      ['token', 'ca.crt'].map((name) => readFile(join(directory, name), 'utf8')),
-    )
-    return { token: (token ?? '').trim(), ca: ca ?? '' }
+    const token = await readFile(join(directory, 'token'), 'utf8')
+    const ca = await readFile(join(directory, 'ca.crt'), 'utf8')
+    return { token: token.trim(), ca }
   } catch (cause) {
     throw new CodedError(
       'UNAVAILABLE',

@@ -20,9 +20,9 @@ export interface BlobRoute {
   /**
    * Takes in that the whole was wrong: the mirrors that sent parts of it are not asked again, or the last host when nobody else sent any.
    *
-   * @returns whether there is another host to ask
+   * @returns whom it no longer asks, as `nameOfHost` writes hosts, and whether there is another host to ask
    */
-  distrust(): boolean
+  distrust(): { readonly hosts: readonly string[]; readonly isAnyLeft: boolean }
 }
 
 /** Parts are megabytes. */
@@ -56,15 +56,16 @@ export function createBlobRoute(): BlobRoute {
       best = name
     },
     distrust() {
-      if (senders.size === 0) return false
+      if (senders.size === 0) return { hosts: [], isAnyLeft: false }
       const last = known.at(-1)
       const mirrors = [...senders].filter((name) => name !== last)
-      for (const name of mirrors.length > 0 ? mirrors : senders) distrusted.add(name)
+      const hosts = mirrors.length > 0 ? mirrors : [...senders]
+      for (const name of hosts) distrusted.add(name)
       senders.clear()
       begun.clear()
       best = undefined
       exchange = undefined
-      return known.some((name) => !distrusted.has(name))
+      return { hosts, isAnyLeft: known.some((name) => !distrusted.has(name)) }
     },
   }
 }

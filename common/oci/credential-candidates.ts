@@ -11,6 +11,8 @@ export interface NodeKeyring {
    *
    * @param registry the host that is contacted
    * @param signal ends the waiting
+   * @throws RequestFailure UNAVAILABLE when too many wait for a program already
+   * @throws the signal's reason
    */
   lookup(registry: string, repository: string, signal: AbortSignal): AsyncIterable<NodeCredential>
 }
@@ -48,7 +50,7 @@ export interface CandidateRequest {
  * behind a candidate is looked for when it is reached.
  *
  * @param tried takes the label of each way that was reached, those without a credential too
- * @throws the signal's reason
+ * @throws as {@link NodeKeyring.lookup}
  */
 export async function* listCandidates(
   { keyring, nodeKeyring, registry, repository, signal }: CandidateRequest,

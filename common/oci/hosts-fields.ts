@@ -1,4 +1,5 @@
 import type { CodedError } from '../errors.ts'
+import { parseGoDuration } from '../go-duration.ts'
 import { parseProxyUrl } from './proxy.ts'
 
 /** Makes the error for a value that is none, e.g. `expected true or false`; it does not quote the value. */
@@ -93,25 +94,15 @@ export function readHeaders(
   return Object.fromEntries(headers)
 }
 
-const GO_DURATION = /^\+?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/
-const UNITS_MS: Readonly<Record<string, number>> = {
-  ...{ ns: 1e-6, us: 1e-3, µs: 1e-3, μs: 1e-3 },
-  ...{ ms: 1, s: 1000, m: 60_000, h: 3_600_000 },
-}
+/** A timer's delay is at most so long; longer ones would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
-/** Reads a duration as Go writes it, e.g. `1.5s` or `1m30s`, to whole milliseconds. */
+/** Reads a duration as Go writes it, e.g. `1.5s` or `1m30s`, to whole milliseconds; as in containerd the empty text is none. */
 export function readDuration(value: unknown, fail: Fail): number {
-  if (value === '0' || value === '') return 0
-  if (typeof value !== 'string' || !GO_DURATION.test(value)) {
-    throw fail('expected a duration, e.g. "500ms" or "3s"')
-  }
-  const parts = value.matchAll(/([\d.]+)([a-zµμ]+)/g)
-  const sum = parts.reduce(
-    (ms, [, count, unit = '']) => ms + Number(count) * (UNITS_MS[unit] ?? 0),
-    0,
-  )
-  return Math.min(MAX_TIMER_MS, Math.ceil(sum))
+  if (value === '') return 0
+  const ms = typeof value === 'string' ? parseGoDuration(value) : undefined
+  if (ms === undefined || ms < 0) throw fail('expected a duration, e.g. "500ms" or "3s"')
+  return Math.min(MAX_TIMER_MS, Math.ceil(ms))
 }
 
 /** Reads the URL of an HTTP proxy. */

@@ -1,11 +1,12 @@
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
-import { chmod, lstat, rename, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import { CodedError, isSystemError, toCodedError } from '../../common/errors.ts'
+import { CodedError, toCodedError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
+import { placeSocket } from '../place-socket.ts'
 import { ADMIN_SOCKET, errorBody } from './admin-message.ts'
 
 /** Answers the body of a request with what is to be sent as JSON. */
@@ -16,7 +17,7 @@ const MAX_REQUEST_BYTES = 64 * 1024
 
 /**
  * Serves JSON over HTTP on a unix socket in a directory that is root's alone: for `oras-csi cache`, where it changes what this process has in hand. The
- * socket appears by a rename, in place of one that an earlier process left; the disposal removes it while it is still this server's.
+ * socket is placed and removed by `placeSocket`.
  *
  * @param options.handlers by path; POST is the only method
  */
@@ -32,7 +33,6 @@ export async function startAdminServer(options: {
       response.end(body)
     })
   })
-  const socket = join(directory, ADMIN_SOCKET)
   const temporary = `.admin-${process.pid}.sock`
   await rm(join(directory, temporary), { force: true })
   // By its descriptor: a socket's address holds 107 bytes, and an admin's directory may be longer.
@@ -43,13 +43,11 @@ export async function startAdminServer(options: {
   } finally {
     closeSync(fd)
   }
-  await chmod(join(directory, temporary), 0o600)
-  const { ino } = await lstat(join(directory, temporary))
-  await rename(join(directory, temporary), socket)
+  const placed = await placeSocket(join(directory, temporary), join(directory, ADMIN_SOCKET))
 
   return {
     async [Symbol.asyncDispose]() {
-      if ((await inodeOf(socket)) === ino) await rm(socket, { force: true })
+      await placed[Symbol.asyncDispose]()
       const closed = once(server, 'close')
       server.close()
       server.closeAllConnections()
@@ -82,14 +80,5 @@ async function answer(
     const error = toCodedError(thrown)
     log.warn({ path, error }, 'cannot do what an admin asks for')
     return { status: FAULT_STATUS, body: errorBody(error) }
-  }
-}
-
-async function inodeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await lstat(path)).ino
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined
-    throw error
   }
 }

@@ -3,6 +3,7 @@ import { toCodedError } from '../../common/errors.ts'
 import type { Logger } from '../../common/log.ts'
 import type { NodeCredential } from '../../common/oci/credential-candidates.ts'
 import { ANONYMOUS, type Keyring } from '../../common/oci/credentials.ts'
+import { RequestFailure } from '../../common/oci/request-failure.ts'
 import { rejectOnAbort } from '../keyed-lock.ts'
 import { createAnswerCache } from './answer-cache.ts'
 import type { ProviderConfig } from './provider-config.ts'
@@ -16,6 +17,7 @@ export interface CredentialProvider {
    * shares one run, which goes on when he leaves.
    *
    * @returns nothing for what the program is not asked about; one without credential, labelled with why, when it failed
+   * @throws RequestFailure UNAVAILABLE when too many images wait for the program already
    * @throws the signal's reason
    */
   lookup(
@@ -36,6 +38,10 @@ export interface CredentialProviderOptions {
   readonly config: ProviderConfig
   /** Runs the program with what it is asked. */
   readonly run: (request: string) => Promise<ProviderRun>
+  /** How often the program runs at once: pods name images freely, and each image may take a run. */
+  readonly maxRuns: number
+  /** How many images wait for a run; default 256. */
+  readonly maxWaiting?: number
   readonly log: Pick<Logger, 'warn'>
   /** A clock that is never set back; default `performance.now`. */
   readonly nowMs?: () => number
@@ -46,16 +52,26 @@ export interface CredentialProviderOptions {
  * too, so that one pull does not wait for a hanging program at each blob.
  */
 const HOLD_MS = 10_000
-/** Programs of one provider at a time: pods name images freely, and each image may take a run. */
-const MAX_RUNS = 4
+/**
+ * One for each pod of a full node. At half a second a run, more would wait longer than a kubelet does; and while a program hangs, what
+ * pods name would pile up in memory.
+ */
+const MAX_WAITING = 256
 
 export function createCredentialProvider(options: CredentialProviderOptions): CredentialProvider {
-  const { config, run, log, nowMs = () => performance.now() } = options
+  const { config, run, log, maxRuns, nowMs = () => performance.now() } = options
+  const { maxWaiting = MAX_WAITING } = options
   const label = `credential provider "${config.name}"`
 
-  const turns = pLimit(MAX_RUNS)
+  const turns = pLimit(maxRuns)
 
   const ask = async (image: string) => {
+    if (turns.pendingCount >= maxWaiting) {
+      throw new RequestFailure(
+        'UNAVAILABLE',
+        `${label} is busy: ${turns.pendingCount} other images wait for it; the next try asks it again`,
+      )
+    }
     const ended = await turns(() => run(formatProviderRequest(config, image)))
     if (ended.kind === 'failed') {
       const { why, detail } = ended

@@ -1,3 +1,4 @@
+import { parseGoDuration } from '../../common/go-duration.ts'
 import { parseRegistryPattern, type RegistryPattern } from '../../common/oci/registry-pattern.ts'
 import {
   type ConfigNode,
@@ -7,7 +8,6 @@ import {
   configText,
   parseConfigDocument,
 } from './config-node.ts'
-import { parseGoDuration } from './go-duration.ts'
 
 /** A program that knows credentials, and which images it is asked about. */
 export interface ProviderConfig {
@@ -117,7 +117,7 @@ function parseMatchImage(node: ConfigNode): RegistryPattern {
 
 function parseCacheDuration(node: ConfigNode): number {
   const ms = parseGoDuration(configText(node))
-  if (ms === undefined) throw configFault(node, 'expected a duration, e.g. "12h" or "0s"')
+  if (ms === undefined || ms < 0) throw configFault(node, 'expected a duration, e.g. "12h" or "0s"')
   return ms
 }
 

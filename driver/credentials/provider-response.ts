@@ -1,4 +1,5 @@
 import { CodedError } from '../../common/errors.ts'
+import { parseGoDuration } from '../../common/go-duration.ts'
 import {
   asObject,
   asString,
@@ -10,7 +11,6 @@ import {
 } from '../../common/json.ts'
 import { createKeyring, type Keyring, type KeyringEntry } from '../../common/oci/credentials.ts'
 import { parseRegistryPattern } from '../../common/oci/registry-pattern.ts'
-import { parseGoDuration } from './go-duration.ts'
 import type { ProviderConfig } from './provider-config.ts'
 
 /** For what an answer counts: this image, all images of its registry, or all that the provider is asked about. */
@@ -88,7 +88,7 @@ function cacheKeyType(node: JsonNode): CacheKeyType {
 
 function cacheMs(node: JsonNode): number {
   const ms = parseGoDuration(asString(node))
-  if (ms === undefined) throw jsonFault(node, 'expected a duration, e.g. "6h0m0s"')
+  if (ms === undefined || ms < 0) throw jsonFault(node, 'expected a duration, e.g. "6h0m0s"')
   return ms
 }
 

@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import {
   Server,
@@ -6,7 +6,8 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
-import { CodedError, isSystemError } from '../../common/errors.ts'
+import { CodedError } from '../../common/errors.ts'
+import { placeSocket } from '../place-socket.ts'
 
 /** sockaddr_un holds 108 bytes with the NUL at the end. */
 const MAX_SOCKET_PATH_BYTES = 107
@@ -49,26 +50,15 @@ export async function serveOnSocket(
       error === null ? resolve() : reject(error),
     )
   })
-  await chmod(temporary, 0o600)
-  const { ino } = await lstat(temporary)
-  await rename(temporary, path)
+  const placed = await placeSocket(temporary, path)
 
   return {
     path,
     async [Symbol.asyncDispose]() {
-      if ((await inodeOf(path)) === ino) await rm(path, { force: true })
+      await placed[Symbol.asyncDispose]()
       const forced = setTimeout(() => server.forceShutdown(), SHUTDOWN_MS)
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()))
       clearTimeout(forced)
     },
-  }
-}
-
-async function inodeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await lstat(path)).ino
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined
-    throw error
   }
 }

@@ -12,6 +12,8 @@ export interface DriverObserver {
   asked(result: 'hit' | 'miss'): void
   /** A volume's source was shown as its tag was last resolved: the registry did not answer. */
   outage(): void
+  /** A download of a blob was begun anew at another host: what came was wrong. */
+  wrongBlob(): void
   published(code: ResultCode, seconds: number): void
   unpublished(code: ResultCode, seconds: number): void
   readonly evicted: OnEvicted
@@ -71,6 +73,12 @@ export function createDriverMetrics(options: {
       'Sources of volumes whose tag was taken for what it last meant, since the registry did not answer.',
     ),
   )
+  const wrongBlobs = withStart(
+    metrics.counter(
+      'oras_csi_wrong_blobs_total',
+      'Downloads that were begun anew at another host, since what came was not the blob. The log names the host.',
+    ),
+  )
   const evictions = metrics.counter(
     'oras_csi_evictions_total',
     'What was evicted from the store, by kind and by what for.',
@@ -88,6 +96,7 @@ export function createDriverMetrics(options: {
       },
       asked: (result) => asked.add(1, { result }),
       outage: () => outages.add(1),
+      wrongBlob: () => wrongBlobs.add(1),
       published: timed(publishes),
       unpublished: timed(unpublishes),
       evicted({ kind, bytes }, reason) {

@@ -17,7 +17,7 @@ import {
   type FollowableDownload,
   type RunningDownload,
 } from './download/running-download.ts'
-import { type BlobFetch, fetchBlob } from './fetch-blob.ts'
+import { type BlobFetch, fetchBlob, type OnWrongBlob } from './fetch-blob.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import { isRefusal } from './manifest/refusals.ts'
 import { createTurns, type Patience } from './turns.ts'
@@ -80,8 +80,10 @@ export function createBlobPuller(options: {
   readonly lingerMs?: number
   /** With downloads that keep others waiting; default 1 KiB/s, taken over 30 s. */
   readonly patience?: Patience
+  readonly onWrongBlob?: OnWrongBlob
 }): BlobPuller {
   const { store, source, downloadThreads, space, bigBytes = DEFAULT_BIG_BYTES } = options
+  const { onWrongBlob } = options
   const { blobs, ingestDirectory } = store
   const turns = createTurns({
     total: options.maxDownloads,
@@ -177,7 +179,7 @@ export function createBlobPuller(options: {
               return
             }
             await fetch({
-              ...{ source, descriptor, origin, blobs, space, download },
+              ...{ source, descriptor, origin, blobs, space, download, onWrongBlob },
               ...call,
               threads: descriptor.size < bigBytes ? undefined : downloadThreads,
             })

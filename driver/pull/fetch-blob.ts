@@ -3,7 +3,8 @@ import type { ArtifactSource } from '../../common/oci/artifact-source.ts'
 import { type BlobRoute, createBlobRoute } from '../../common/oci/blob-route.ts'
 import type { Keyring } from '../../common/oci/credentials.ts'
 import type { Descriptor } from '../../common/oci/descriptor.ts'
-import type { Reference } from '../../common/oci/reference.ts'
+import type { Digest } from '../../common/oci/digest.ts'
+import { formatReference, type Reference } from '../../common/oci/reference.ts'
 import { subjectOf } from '../../common/oci/subject.ts'
 import type { BlobStore, Origin } from '../store/blobs.ts'
 import type { DownloadSpace } from './download/download-space.ts'
@@ -26,7 +27,18 @@ export interface BlobFetch {
   /** Where big blobs are downloaded; absent: on this thread. */
   readonly threads?: DownloadThreads | undefined
   readonly space?: DownloadSpace | undefined
+  readonly onWrongBlob?: OnWrongBlob | undefined
 }
+
+/** Hears that hosts sent other bytes than a blob has, nothing of which was used, and that another host is asked. */
+export type OnWrongBlob = (wrong: {
+  /** As it is written. */
+  readonly reference: string
+  readonly digest: Digest
+  /** As a hosts.toml has them, e.g. `https://mirror.example.com`; several when each sent a part. */
+  readonly hosts: readonly string[]
+  readonly error: CodedError
+}) => void
 
 /**
  * Downloads a blob into its ingest file, going on where an earlier try or process ended, verifies it, and commits it.
@@ -62,7 +74,11 @@ async function downloadAfresh(
     if (await downloadWhole(fetch, route)) return true
     throw new CodedError('CORRUPT', `${subject}: blob ${fetch.descriptor.digest} has other bytes`)
   } catch (error) {
-    if (!isCodedError(error, 'CORRUPT') || !route.distrust()) throw error
+    if (!isCodedError(error, 'CORRUPT')) throw error
+    const { hosts, isAnyLeft } = route.distrust()
+    if (!isAnyLeft) throw error
+    const reference = formatReference(fetch.reference)
+    fetch.onWrongBlob?.({ reference, digest: fetch.descriptor.digest, hosts, error })
     return false
   }
 }

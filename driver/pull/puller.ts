@@ -22,6 +22,7 @@ import { createBlobPuller } from './blob-puller.ts'
 import { keyringIdentities } from './credential-identity.ts'
 import { createDownloadSpace } from './download/download-space.ts'
 import type { DownloadThreads } from './download/download-threads.ts'
+import type { OnWrongBlob } from './fetch-blob.ts'
 import { formatProgress } from './format-progress.ts'
 import { createJobs, type JobContext, type Progress } from './jobs.ts'
 import { type LayoutOptions, layout, layoutOptionsOf, type Plan } from './layout/layout.ts'
@@ -82,6 +83,8 @@ export function createPuller(options: {
   readonly accessRules?: AccessRules
   /** Told when content is shown without asking the registry, which does not answer. */
   readonly onOutage?: OnOutage
+  /** Told of hosts that sent wrong bytes where another one has right ones. */
+  readonly onWrongBlob?: OnWrongBlob
   /** Makes room for pulls; absent: there is what there is. */
   readonly evictor?: Pick<Evictor, 'makeRoom' | 'ranOut'>
   readonly observer?: PullObserver

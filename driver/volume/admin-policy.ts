@@ -1,8 +1,8 @@
 import type { Source } from '../../common/composition/composition.ts'
 import { CodedError } from '../../common/errors.ts'
 import { type ArtifactFacts, contentBreach, decide } from '../../common/policy/decide.ts'
-import type { AllowRule, Policy, PolicySubject } from '../../common/policy/policy.ts'
-import type { PolicyObserver } from '../../common/policy/policy-metrics.ts'
+import type { OpenPolicy } from '../../common/policy/open-policy.ts'
+import type { AllowRule, PolicySubject } from '../../common/policy/policy.ts'
 import { layout, layoutOptionsOf } from '../pull/layout/layout.ts'
 import type { Resolved } from '../pull/manifest/resolver.ts'
 import type { TreeFacts } from '../store/trees.ts'
@@ -40,11 +40,7 @@ export const NO_POLICY: AdminPolicy = {
   admit: () => ({ checkManifest: () => undefined, checkTree: () => undefined }),
 }
 
-/** @param options.current the policy as it is now */
-export function createAdminPolicy(options: {
-  readonly current: () => Policy
-  readonly observer: PolicyObserver
-}): AdminPolicy {
+export function createAdminPolicy(options: OpenPolicy): AdminPolicy {
   const deny = (rule: string | undefined, message: string) => {
     options.observer.denied(rule)
     return new CodedError('DENIED', message)

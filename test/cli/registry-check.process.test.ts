@@ -1,3 +1,5 @@
+import { chmod, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { put } from '../common/oci/hosts-fixture.ts'
 import { artifact, load } from '../support/artifact.ts'
@@ -52,6 +54,43 @@ async function check(options: {
       .replace(/\d+\.\d{3} s/, 'TIME'),
   )
   return { code, text }
+}
+
+const PROVIDER_API_VERSION = 'credentialprovider.kubelet.k8s.io/v1'
+const ROBOT = {
+  kind: 'CredentialProviderResponse',
+  apiVersion: PROVIDER_API_VERSION,
+  cacheKeyType: 'Image',
+  auth: { 'reg.test:5000': { username: 'robot', password: 'hunter2' } },
+}
+
+/** Credential providers by their name, each a line of shell, and the flags that name them; `other` is asked about another registry. */
+async function providers(scripts: Readonly<Record<string, string>>) {
+  const directory = await temporaryDirectory()
+  const names = Object.keys(scripts).toSorted()
+  for (const name of names) {
+    const program = await put(directory, `bin/${name}`, `#!/bin/sh\n${scripts[name]}\n`)
+    await chmod(program, 0o755)
+  }
+  const config = {
+    apiVersion: 'kubelet.config.k8s.io/v1',
+    kind: 'CredentialProviderConfig',
+    providers: names.map((name) => ({
+      name,
+      apiVersion: PROVIDER_API_VERSION,
+      matchImages: [name === 'other' ? 'other.test' : 'reg.test:5000'],
+      defaultCacheDuration: '0s',
+    })),
+  }
+  const file = await put(directory, 'providers.json', JSON.stringify(config))
+  return {
+    directory: directory.path,
+    flags: [
+      `--credential-provider-config=${file}`,
+      `--credential-provider-bin-dir=${directory.file('bin')}`,
+    ],
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  }
 }
 
 describe('oras-csi registry check', () => {
@@ -200,6 +239,54 @@ describe('oras-csi registry check', () => {
         line: 'GET http://reg.example.test/v2/acme/app/manifests/v1?ns=reg.test%3A5000',
         authorization: `Basic ${Buffer.from('user:hunter2').toString('base64')}`,
       },
+    ])
+  })
+
+  test('runs the credential providers that the driver is given, and says what they said', async () => {
+    await using programs = await providers({
+      cloud: `echo '${JSON.stringify(ROBOT)}'`,
+      broken: 'echo "E: password=hunter2" >&2; exit 3',
+      other: 'exit 4',
+    })
+    const { code, text } = await check({
+      server: { auth: { kind: 'basic', users: { robot: 'hunter2' } } },
+      toml: ({ server }) => `server = "${server.url}"`,
+      flags: programs.flags,
+    })
+    expect(
+      text.filter((line) => /programs|may send|program |with|means|proved/.test(line)),
+    ).toEqual([
+      '   programs   credential providers "broken", "cloud", "other": run as the driver does, with this environment',
+      '   may send   DIR/docker/config.json, what credential providers answer, anonymous access',
+      `   request    GET http://SERVER/v2/acme/app/manifests/v1 with Basic`,
+      `   request    GET http://SERVER/v2/acme/app/manifests/v1 with Basic`,
+      '   program    credential provider "broken" (exit code 3) for reg.test:5000',
+      '   program    credential provider "cloud" has credentials for reg.test:5000',
+      `"v1" means ${BUILT.digest}, says "http://SERVER".`,
+      'That the pod may read it is proved by "http://SERVER", to every pod of the node, by its credential provider "cloud".',
+    ])
+    expect(text.flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : []))).toMatchObject([
+      {
+        ...{ level: 'warn', msg: 'credential provider failed', provider: 'broken' },
+        ...{ image: 'reg.test:5000/acme/app', why: 'exit code 3' },
+        stderr: 'E: password=[hidden]',
+      },
+    ])
+    expect(code).toBe(0)
+  })
+
+  test('fails before it asks anybody when a program is not there', async () => {
+    await using programs = await providers({ cloud: 'exit 0' })
+    await rm(join(programs.directory, 'bin/cloud'))
+    const { code, text } = await check({
+      toml: ({ server }) => `server = "${server.url}"`,
+      flags: programs.flags,
+    })
+    expect([code, text]).toStrictEqual([
+      2,
+      [
+        `Cannot run the program "${programs.directory}/bin/cloud" of the credential provider "cloud": ENOENT`,
+      ],
     ])
   })
 

@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { status } from '@grpc/grpc-js'
 import { describe, expect, test } from 'vitest'
+import { digestOf } from '../../common/oci/digest.ts'
 import { artifact, load } from '../support/artifact.ts'
 import { startNode } from '../support/driver.ts'
+import { sampleOf, scrape } from '../support/metrics.ts'
 import { whyNoMounts } from '../support/mounts.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startRegistry } from '../support/registry.ts'
@@ -48,6 +50,43 @@ describe('a driver', () => {
       code: status.UNAUTHENTICATED,
     })
     expect(driver.process.output()).not.toContain('sesame')
+  })
+
+  test('the attack: a mirror that serves wrong bytes does not go unnoticed because another host has the right ones', async (context) => {
+    skipUnless(context, why)
+    await using mirror = await startRegistry()
+    await using server = await startRegistry()
+    for (const registry of [mirror, server]) load(registry, 'acme/app:v1', BUILT)
+    mirror.fault({ method: 'GET', path: '/v2/*/blobs/*' }, { kind: 'corrupt' })
+    await using node = await startNode()
+    await node.configure(
+      'reg.test',
+      `server = "${server.url}"`,
+      `[host."${mirror.url}".header]`,
+      'X-Token = "hunter2"',
+    )
+    await using driver = await node.startDriver()
+    const request = await node.request('a', 'reg.test/acme/app:v1')
+    await driver.csi.nodePublishVolume(request)
+    expect(await readFile(`${request.target_path}/small`, 'utf8')).toBe('small')
+    await driver.csi.nodeUnpublishVolume(request)
+    // Big and small: in a thread and on the main one.
+    for (const { content } of LAYERS) {
+      const digest = digestOf(content)
+      const { json } = await driver.process.waitForLine((line) => line.json?.['digest'] === digest)
+      expect(json).toMatchObject({
+        level: 'warn',
+        msg: 'a host sent other bytes than the blob has, asking another one',
+        reference: 'reg.test/acme/app:v1',
+        hosts: [mirror.url],
+        error: {
+          code: 'CORRUPT',
+          message: expect.stringMatching(/^Cannot pull "reg.test\/acme\/app:v1": .* to sha256:\w+/),
+        },
+      })
+    }
+    expect(sampleOf(await scrape(driver.healthUrl), 'oras_csi_wrong_blobs_total')).toBe(2)
+    expect(driver.process.output()).not.toContain('hunter2')
   })
 
   test('goes through the proxy of its environment', async (context) => {

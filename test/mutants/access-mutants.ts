@@ -15,12 +15,12 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   // Manifests: who was sent one by a host that checks, and when.
   {
     name: 'shows a cached artifact to who never was sent its manifest',
-    file: 'driver/pull/manifest/resolver.ts',
-    text: `    const proof = await access.proof(reference, digest, who)
-    if (proof === undefined) return undefined
-    if (!isOfAge(proof, now(), rules.maxAgeMs)) {`,
-    replacement: `    const proof = (await access.proof(reference, digest, who)) ?? { provedMs: now() }
-    if (!isOfAge({ identity: '', ...proof }, now(), rules.maxAgeMs)) {`,
+    file: 'driver/pull/manifest/proven-manifests.ts',
+    text: `      const proof = await access.proof(reference, digest, who)
+      if (proof === undefined) return undefined
+      if (!isOfAge(proof, now(), rules.maxAgeMs)) {`,
+    replacement: `      const proof = (await access.proof(reference, digest, who)) ?? { provedMs: now() }
+      if (!isOfAge({ identity: '', ...proof }, now(), rules.maxAgeMs)) {`,
     tests: RESOLVER,
     only: 'does not, be it by tag or by digest',
   },
@@ -47,7 +47,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'takes the word of a mirror for a proof',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: '    if (!fetched.authoritative) throw provesNothing(reference)\n',
     replacement: '',
     tests: RESOLVER,
@@ -55,7 +55,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'asks mirrors for what is to be a proof',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: 'source.manifest(reference, { ...call, authoritativeOnly: true })',
     replacement: 'source.manifest(reference, call)',
     tests: RESOLVER,
@@ -63,7 +63,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'shows what a mirror sent to whom the registry refuses',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: `    const fetched = await source.manifest(reference, { ...call, authoritativeOnly: true })
     if (!fetched.authoritative) throw provesNothing(reference)
 `,
@@ -74,8 +74,8 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'takes a HEAD for a proof',
     file: 'driver/pull/manifest/resolver.ts',
-    text: 'const { digest, credential } = await lookUpTag(reference, caller)\n',
-    replacement: `const { digest, credential } = await lookUpTag(reference, caller)
+    text: 'const { digest, credential } = await requests.lookUpTag(reference, caller)\n',
+    replacement: `const { digest, credential } = await requests.lookUpTag(reference, caller)
     for (const identity of caller.who) await access.recordProof(reference, digest, identity)
 `,
     tests: RESOLVER,
@@ -83,7 +83,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'remembers a manifest before it is parsed',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: '    // Parsed before anything is remembered',
     replacement: `    await access.recordTag(reference, digest, credentialIdentity(salt, reference.registry, fetched.credential))
     // Parsed before anything is remembered`,
@@ -92,7 +92,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'proves for anyone what somebody was sent',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: 'credentialIdentity(salt, reference.registry, fetched.credential)',
     replacement: 'credentialIdentity(salt, reference.registry, undefined)',
     tests: RESOLVER,
@@ -131,8 +131,8 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'shows what is too old to be proven while the registry is down',
-    file: 'driver/pull/manifest/resolver.ts',
-    text: '      onTooOld(now() - proof.provedMs)\n      return undefined\n',
+    file: 'driver/pull/manifest/proven-manifests.ts',
+    text: '        onTooOld(now() - proof.provedMs)\n        return undefined\n',
     replacement: '',
     tests: RESOLVER,
     only: 'older than a day',
@@ -302,7 +302,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   // Refusals and silence.
   {
     name: 'asks a registry again that has just refused',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: '        refusals.check(name, who)\n',
     replacement: '',
     tests: RESOLVER,
@@ -324,7 +324,7 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'remembers a refusal of what somebody was sent since',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: '          refusals.clear(name)\n',
     replacement: '',
     tests: RESOLVER,

@@ -9,6 +9,22 @@ const KRM = ['test/cli/krm.test.ts']
 /** What manifests are told to be, and what becomes of them, before any cluster sees them. */
 export const CLI_MUTANTS: readonly Mutant[] = [
   {
+    name: 'asks no credential provider that it is given',
+    file: 'cli/host-check.ts',
+    text: '...{ transport, nodeKeyring },',
+    replacement: '...{ transport, nodeKeyring: NO_NODE_KEYRING },',
+    tests: ['test/cli/registry-check.process.test.ts'],
+    only: 'credential providers',
+  },
+  {
+    name: 'takes what a credential provider opens for what anyone may read',
+    file: 'cli/traced-keyring.ts',
+    text: 'if (credential !== undefined) inUse = label',
+    replacement: '',
+    tests: ['test/cli/registry-check.process.test.ts'],
+    only: 'credential providers',
+  },
+  {
     name: 'cli: does not read again what it has written',
     file: 'cli/composed-text.ts',
     text: 'if (readsAs(text, after)) return text',

@@ -185,6 +185,22 @@ export const CREDENTIAL_MUTANTS: readonly Mutant[] = [
     only: '500 names',
   },
   {
+    name: 'lets names pile up while a program hangs',
+    file: 'driver/credentials/credential-provider.ts',
+    text: 'if (turns.pendingCount >= maxWaiting) {',
+    replacement: 'if (false) {',
+    tests: PROVIDER,
+    only: 'names without end',
+  },
+  {
+    name: 'lets each provider have every turn',
+    file: 'driver/credentials/node-keyring.ts',
+    text: 'maxRuns: shareOf(configs.length),',
+    replacement: 'maxRuns: MAX_RUNS,',
+    tests: ['test/driver/credentials/node-keyring.test.ts'],
+    only: 'programs that hang',
+  },
+  {
     name: 'tells anybody what a tag means that only a credential was told',
     file: 'driver/pull/manifest/resolver.ts',
     text: 'told === undefined ? caller.who : [told]',

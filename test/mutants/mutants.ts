@@ -14,6 +14,8 @@ import { POLICY_MUTANTS } from './policy-mutants.ts'
 import { PULL_BOUND_MUTANTS } from './pull-bound-mutants.ts'
 import { RECOVERY_MUTANTS } from './recovery-mutants.ts'
 import { REGISTRY_MUTANTS } from './registry-mutants.ts'
+import { RELEASE_MUTANTS } from './release-mutants.ts'
+import { SYSTEM_CALL_MUTANTS } from './system-call-mutants.ts'
 import { WEBHOOK_MUTANTS } from './webhook-mutants.ts'
 
 const VERIFY = ['test/common/oci/verify.test.ts']
@@ -63,7 +65,9 @@ export const MUTANTS: readonly Mutant[] = [
   ...PULL_BOUND_MUTANTS,
   ...RECOVERY_MUTANTS,
   ...REGISTRY_MUTANTS,
+  ...RELEASE_MUTANTS,
   ...POLICY_MUTANTS,
+  ...SYSTEM_CALL_MUTANTS,
   ...WEBHOOK_MUTANTS,
   // What the registry sends.
   {
@@ -701,14 +705,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "removes the next driver's socket when it stops",
-    file: 'driver/csi/socket-server.ts',
+    file: 'driver/place-socket.ts',
     text: 'if ((await inodeOf(path)) === ino) await rm',
     replacement: 'await rm',
     tests: ['test/driver/csi/socket-server.test.ts'],
   },
   {
     name: 'lets every user call the driver',
-    file: 'driver/csi/socket-server.ts',
+    file: 'driver/place-socket.ts',
     text: '  await chmod(temporary, 0o600)\n',
     replacement: '  await chmod(temporary, 0o666)\n',
     tests: RESTART,
@@ -756,8 +760,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'shows a cached artifact to a pod without its secret',
-    file: 'driver/pull/manifest/resolver.ts',
-    text: 'if (proof === undefined) return undefined\n    if (!isOfAge(proof, now(), rules.maxAgeMs)) {',
+    file: 'driver/pull/manifest/proven-manifests.ts',
+    text: 'if (proof === undefined) return undefined\n      if (!isOfAge(proof, now(), rules.maxAgeMs)) {',
     replacement: 'if (proof !== undefined && !isOfAge(proof, now(), rules.maxAgeMs)) {',
     tests: PUBLISH,
     only: 'a private artifact',

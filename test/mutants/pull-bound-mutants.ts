@@ -43,7 +43,7 @@ export const PULL_BOUND_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'fetches as many manifests at once as are asked for',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: '  total: 16,',
     replacement: '  total: 1_000,',
     tests: MANIFESTS,
@@ -51,7 +51,7 @@ export const PULL_BOUND_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'lets one registry have every place for a manifest',
-    file: 'driver/pull/manifest/resolver.ts',
+    file: 'driver/pull/manifest/manifest-requests.ts',
     text: '  perSharer: 4,',
     replacement: '  perSharer: 16,',
     tests: MANIFESTS,

@@ -2,6 +2,7 @@
 import type { Mutant } from './mutant.ts'
 
 const MIRRORS = ['test/common/oci/mirrors.test.ts']
+const GO_DURATION = ['test/common/go-duration.test.ts']
 const DOWNLOADS = ['test/driver/pull/download/mirrors.test.ts']
 const HOSTS = ['test/common/oci/hosts.test.ts']
 const CONTAINERD = ['test/common/oci/hosts-containerd.test.ts']
@@ -102,10 +103,40 @@ export const REGISTRY_MUTANTS: readonly Mutant[] = [
   {
     name: 'gives a blob up of which a mirror has sent wrong bytes',
     file: 'driver/pull/fetch-blob.ts',
-    text: "if (!isCodedError(error, 'CORRUPT') || !route.distrust()) throw error",
-    replacement: 'throw error',
+    text: '    if (!isAnyLeft) throw error',
+    replacement: '    throw error',
     tests: DOWNLOADS,
     only: 'of which the mirror changed',
+  },
+  {
+    name: 'tells nobody that a mirror sends wrong bytes',
+    file: 'driver/driver.ts',
+    text: "        log.warn(wrong, 'a host sent other bytes than the blob has, asking another one')\n",
+    replacement: '',
+    tests: ['test/driver/mirrors.process.test.ts'],
+    only: 'wrong bytes',
+  },
+  {
+    name: 'names the server in place of the mirror that sent wrong bytes',
+    file: 'common/oci/blob-route.ts',
+    text: 'return { hosts, isAnyLeft:',
+    replacement: 'return { hosts: known.slice(-1), isAnyLeft:',
+    tests: MIRRORS,
+    only: 'wrong bytes',
+  },
+  {
+    name: 'reads a duration that is longer than Go has',
+    file: 'common/go-duration.ts',
+    text: "if (sign !== '-' && sumNs === LIMIT_NS) return undefined",
+    replacement: '',
+    tests: GO_DURATION,
+  },
+  {
+    name: 'reads the Greek mu as no unit',
+    file: 'common/go-duration.ts',
+    text: "'\\u03BCs': MICROSECOND_NS,",
+    replacement: '',
+    tests: GO_DURATION,
   },
   {
     name: 'asks the host again that sent wrong bytes',

@@ -46,6 +46,17 @@ test('the webhook counts its reviews, and tells of its server', {
   expect(count('certificate_expiration_timestamp_seconds')).toBeGreaterThan(Date.now() / 1_000)
 })
 
+test('the webhook tells of its process, as the driver does', { timeout: TIMEOUT_MS }, async () => {
+  await using webhook = await startedWebhook(authority)
+  const families = await scrape(webhook.healthUrl)
+  expect(sampleOf(families, 'process_cpu_seconds_total')).toBeGreaterThan(0)
+  expect(sampleOf(families, 'process_resident_memory_bytes')).toBeGreaterThan(20 * 1024 ** 2)
+  expect(sampleOf(families, 'process_open_fds')).toBeGreaterThan(3)
+  expect(sampleOf(families, 'process_start_time_seconds')).toBeLessThan(Date.now() / 1_000)
+  const delays = families.get('oras_csi_event_loop_longest_delay_seconds')
+  expect(delays?.type).toBe('histogram')
+})
+
 test('logs one line a review, without what strangers could have it do', {
   timeout: TIMEOUT_MS,
 }, async () => {

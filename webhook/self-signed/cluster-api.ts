@@ -1,9 +1,9 @@
-import { Agent, request } from 'undici'
-import { CodedError, type ErrorCode, messageOf } from '../../common/errors.ts'
-import { isJsonObject, type JsonObject, textAt } from '../json.ts'
+import { CodedError, type ErrorCode } from '../../common/errors.ts'
+import type { ApiClient, ApiRequest } from '../../common/kubernetes/api-client.ts'
+import { isJsonObject, type JsonObject } from '../json.ts'
 
-/** The few calls of the Kubernetes API that are needed. Disposing closes its connections. */
-export interface ClusterApi extends AsyncDisposable {
+/** The few calls of the Kubernetes API that are needed. */
+export interface ClusterApi {
   /**
    * Reads an object; `path` is e.g. `/api/v1/namespaces/oras-csi/secrets/webhook`.
    *
@@ -19,59 +19,27 @@ export interface ClusterApi extends AsyncDisposable {
   patch(path: string, type: 'merge' | 'strategic', change: JsonObject): Promise<void>
 }
 
-/** Where the API server is, and who asks. */
-export interface ClusterAccess {
-  /** e.g. `https://10.96.0.1:443` */
-  readonly url: string
-  /** PEM. */
-  readonly ca: string
-  /** Of a service account. */
-  readonly token: string
-}
+const PATCH_TYPES = {
+  merge: 'application/merge-patch+json',
+  strategic: 'application/strategic-merge-patch+json',
+} as const
 
-/** The API server answers a small object in milliseconds; a Job is tried again. */
-const TIMEOUT_MS = 20_000
-
-/** Opens the API of a cluster; nothing is sent yet. */
-export function openClusterApi(access: ClusterAccess): ClusterApi {
-  const agent = new Agent({
-    connect: { ca: access.ca },
-    headersTimeout: TIMEOUT_MS,
-    bodyTimeout: TIMEOUT_MS,
-  })
-  const call = async (method: 'GET' | 'PATCH', path: string, type: string, body?: string) => {
-    const what = `${method === 'GET' ? 'read' : 'change'} "${path}"`
-    try {
-      const answer = await request(new URL(path, access.url), {
-        method,
-        dispatcher: agent,
-        headers: {
-          authorization: `Bearer ${access.token}`,
-          accept: 'application/json',
-          ...(body !== undefined && { 'content-type': `application/${type}+json` }),
-        },
-        ...(body !== undefined && { body }),
-      })
-      const document: unknown = JSON.parse(await answer.body.text())
-      const object = isJsonObject(document) ? document : {}
-      if (answer.statusCode < 300) return object
-      const said = textAt(object, 'message') ?? 'no message'
-      throw new CodedError(
-        codeOf(answer.statusCode),
-        `Cannot ${what}: the API server answered ${answer.statusCode}: ${said}`,
-      )
-    } catch (cause) {
-      if (cause instanceof CodedError) throw cause
-      throw new CodedError('UNAVAILABLE', `Cannot ${what}: ${messageOf(cause)}`, { cause })
-    }
+/** Makes the calls over a client, which stays its owner's; every answer but a success is an error. */
+export function createClusterApi(client: Pick<ApiClient, 'send'>, signal: AbortSignal): ClusterApi {
+  const call = async (asked: ApiRequest): Promise<JsonObject> => {
+    const { status, body, message } = await client.send(asked, signal)
+    if (status < 300 && isJsonObject(body)) return body
+    const what = `${asked.method === 'GET' ? 'read' : 'change'} "${asked.path}"`
+    throw new CodedError(
+      codeOf(status),
+      `Cannot ${what}: the API server answered ${status}: ${message}`,
+    )
   }
   return {
-    get: (path) => call('GET', path, ''),
-    patch: async (path, type, change) => {
-      const media = type === 'merge' ? 'merge-patch' : 'strategic-merge-patch'
-      await call('PATCH', path, media, JSON.stringify(change))
+    get: (path) => call({ method: 'GET', path }),
+    async patch(path, type, change) {
+      await call({ method: 'PATCH', path, contentType: PATCH_TYPES[type], body: change })
     },
-    [Symbol.asyncDispose]: () => agent.close(),
   }
 }
 

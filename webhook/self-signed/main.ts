@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import process from 'node:process'
 import { CodedError, toCodedError } from '../../common/errors.ts'
 import { durationMs, parseFlags, text } from '../../common/flags.ts'
+import { openApiClient } from '../../common/kubernetes/api-client.ts'
+import { ACCOUNT_DIRECTORY, findServiceAccount } from '../../common/kubernetes/service-account.ts'
 import { createLogger } from '../../common/log.ts'
-import { type ClusterAccess, openClusterApi } from './cluster-api.ts'
+import { createClusterApi } from './cluster-api.ts'
 import { ensureCertificate } from './ensure-certificate.ts'
 
 /**
@@ -57,10 +57,13 @@ const FLAGS = {
   'account-directory': {
     value: 'DIRECTORY',
     doc: "holds the service account's token and ca.crt",
-    default: '/var/run/secrets/kubernetes.io/serviceaccount',
+    default: ACCOUNT_DIRECTORY,
     parse: text,
   },
 } as const
+
+/** The API server answers a small object in milliseconds; a Job is tried again. */
+const TIMEOUT_MS = 20_000
 
 process.exitCode = await main()
 
@@ -78,9 +81,10 @@ async function main(): Promise<number> {
     if (values['renew-before'] >= values['valid-for']) {
       throw new CodedError('INVALID', 'Invalid --renew-before: expected less than --valid-for')
     }
-    await using api = openClusterApi(
-      await readAccess(values['account-directory'], values['api-server'] || apiServerOf(env)),
-    )
+    const { 'account-directory': directory, 'api-server': url } = values
+    const account = url === '' ? await findServiceAccount({ env, directory }) : { url, directory }
+    await using client = openApiClient({ account, timeoutMs: TIMEOUT_MS })
+    const api = createClusterApi(client, new AbortController().signal)
     const { namespace, secret, service, configuration } = values
     const { renewed, why, expires } = await ensureCertificate(api, {
       ...{ namespace, secret, service, configuration },
@@ -98,31 +102,4 @@ async function main(): Promise<number> {
     else log.error({ error: error.code === 'INTERNAL' ? thrown : error }, 'certificate not ensured')
     return error.code === 'INVALID' ? 2 : 1
   }
-}
-
-async function readAccess(directory: string, url: string): Promise<ClusterAccess> {
-  const read = async (name: string) => {
-    try {
-      return await readFile(join(directory, name), 'utf8')
-    } catch (cause) {
-      throw new CodedError(
-        'NOT_FOUND',
-        `Cannot read "${join(directory, name)}": expected what Kubernetes mounts for a service account`,
-        { cause },
-      )
-    }
-  }
-  return { url, ca: await read('ca.crt'), token: (await read('token')).trim() }
-}
-
-/** @see https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/ */
-function apiServerOf(env: Readonly<Record<string, string | undefined>>): string {
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env
-  if (!host) {
-    throw new CodedError(
-      'INVALID',
-      'Cannot find the API server: KUBERNETES_SERVICE_HOST is not set; run this in a pod, or give --api-server',
-    )
-  }
-  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

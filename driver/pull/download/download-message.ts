@@ -1,17 +1,11 @@
 import type { Reach } from '../../../common/oci/address.ts'
 import type { Digest } from '../../../common/oci/digest.ts'
 import type { TlsSettings } from '../../../common/oci/hosts.ts'
-import type { Watermark } from '../watermark.ts'
-import type { ByteCounter } from './byte-counter.ts'
 import type { FailureData } from './failure-data.ts'
+import type { IngestOptions } from './ingest.ts'
 
 /** One blob that a thread downloads. */
-export interface DownloadJob {
-  readonly path: string
-  readonly size: number
-  readonly digest: Digest
-  readonly watermark: Watermark
-  readonly received: ByteCounter
+export interface DownloadJob extends IngestOptions {
   /** Connections at most. */
   readonly maxConnections: number
 }

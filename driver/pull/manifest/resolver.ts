@@ -1,29 +1,20 @@
-import pLimit from 'p-limit'
 import type { PullPolicy, Source } from '../../../common/composition/composition.ts'
 import { CodedError, isCodedError } from '../../../common/errors.ts'
-import type {
-  ArtifactSource,
-  CallOptions,
-  NamedManifest,
-} from '../../../common/oci/artifact-source.ts'
-import type { Keyring } from '../../../common/oci/credentials.ts'
+import type { ArtifactSource } from '../../../common/oci/artifact-source.ts'
 import type { Platform } from '../../../common/oci/descriptor.ts'
 import type { Digest } from '../../../common/oci/digest.ts'
 import type { ImageIndex, ImageManifest } from '../../../common/oci/manifest.ts'
 import { formatReference, type Reference } from '../../../common/oci/reference.ts'
-import { subjectOf } from '../../../common/oci/subject.ts'
-import { type AccessStore, type CredentialIdentity, isOfAge } from '../../store/access.ts'
+import type { AccessStore } from '../../store/access.ts'
 import type { ManifestStore } from '../../store/manifests.ts'
-import { namingReference } from '../about-reference.ts'
 import { type AccessRules, DEFAULT_ACCESS_RULES } from '../access-rules.ts'
 import { credentialIdentity, keyringIdentities } from '../credential-identity.ts'
-import { createJobs, type Jobs } from '../jobs.ts'
 import type { PullLimits } from '../pull-limits.ts'
-import { createTurns } from '../turns.ts'
 import { type ChosenManifest, chooseManifest } from './choose-manifest.ts'
 import { createManifestParser } from './manifest-parser.ts'
+import { type Asker, createManifestRequests, type ManifestTurns } from './manifest-requests.ts'
+import { createProvenManifests } from './proven-manifests.ts'
 import { createRecentManifests } from './recent-manifests.ts'
-import { createRefusals } from './refusals.ts'
 
 /** A manifest that this caller has proved he may read. */
 export interface Resolved extends ChosenManifest {
@@ -32,9 +23,7 @@ export interface Resolved extends ChosenManifest {
 }
 
 /** Who asks, and until when. */
-export interface ResolveOptions {
-  readonly keyring: Keyring
-  readonly signal: AbortSignal
+export interface ResolveOptions extends Omit<Asker, 'who'> {
   /** Answers whether the node has the whole content of a manifest, so that `IfNotPresent` need not ask. */
   readonly isPresent: (resolved: Resolved) => Promise<boolean>
 }
@@ -77,10 +66,8 @@ export function effectivePullPolicy({ reference, pullPolicy }: Source): PullPoli
   return (reference.tag ?? 'latest') === 'latest' ? 'Always' : 'IfNotPresent'
 }
 
-/** Who asks, and what is told of the registry's word by now. */
-interface Caller extends ResolveOptions {
-  readonly who: readonly CredentialIdentity[]
-}
+/** Who asks, until when, and as whom he is recorded. */
+interface Caller extends ResolveOptions, Asker {}
 
 /** What a look at the node's own records came to. */
 interface Look {
@@ -101,7 +88,7 @@ export function createResolver(options: {
   readonly rules?: AccessRules
   readonly onOutage?: OnOutage
   /** How many manifests are on their way at once; what is absent is the default. */
-  readonly manifestTurns?: Partial<Parameters<typeof createTurns>[0]>
+  readonly manifestTurns?: Partial<ManifestTurns>
   /** Milliseconds since the epoch. */
   readonly now?: () => number
 }): Resolver {
@@ -116,101 +103,16 @@ export function createResolver(options: {
   } = options
   const { rules = DEFAULT_ACCESS_RULES, onOutage = () => {} } = options
   const parse = createManifestParser(limits.manifest)
-  const remembered = createRecentManifests(MAX_REMEMBERED_BYTES)
-  const refusals = createRefusals({ memoryMs: rules.refusalMs, now })
-  const turns = createTurns({ ...MANIFEST_TURNS, ...options.manifestTurns })
-  const reads = pLimit(READS_AT_ONCE)
-  const manifestJobs = createJobs<Received>()
-  const tagJobs = createJobs<NamedManifest>()
-
-  /** The manifest from disk, if this caller has received it from the registry himself, and not too long ago. */
-  const fromCache = async (
-    reference: Reference,
-    digest: Digest,
-    { who }: Pick<Caller, 'who'>,
-    onTooOld: (ageMs: number) => void = () => {},
-  ) => {
-    const proof = await access.proof(reference, digest, who)
-    if (proof === undefined) return undefined
-    if (!isOfAge(proof, now(), rules.maxAgeMs)) {
-      onTooOld(now() - proof.provedMs)
-      return undefined
-    }
-    return remembered.get(digest) ?? reads(() => readManifest(digest))
-  }
-
-  const readManifest = async (digest: Digest) => {
-    // Perhaps read while this one waited.
-    const known = remembered.get(digest)
-    if (known !== undefined) return known
-    const bytes = await manifests.get(digest)
-    if (bytes === undefined) return undefined
-    const manifest = await parse(bytes)
-    remembered.set(digest, manifest, bytes.length)
-    return manifest
-  }
-
-  /**
-   * Asks a registry, once for all callers with the same credentials who ask the same at the same time: fifty pods that start together do
-   * not hammer it.
-   */
-  const asking = async <T>(
-    jobs: Jobs<T>,
-    reference: Reference,
-    { who, keyring, signal }: Caller,
-    ask: (call: CallOptions) => Promise<T>,
-  ): Promise<T> => {
-    const name = formatReference(reference)
-    return jobs.join(
-      [name, ...who].join(' '),
-      async (job) => {
-        refusals.check(name, who)
-        try {
-          const answer = await ask({ keyring, signal: job.signal })
-          refusals.clear(name)
-          return answer
-        } catch (error) {
-          refusals.note(name, who, error)
-          throw error
-        }
-      },
-      signal,
-    )
-  }
-
-  /** The manifest from its registry; being sent it, whole, is the proof of access. */
-  const fromRegistry = (reference: Reference, caller: Caller) =>
-    asking(manifestJobs, reference, caller, (call) =>
-      turns.take({
-        sharer: reference.registry,
-        signal: call.signal,
-        tooSlow: (ms) => tooSlow(reference, ms),
-        // Parsed in the same turn: until then its bytes are in memory.
-        work: (signal) => receive(reference, { ...call, signal }),
-      }),
-    )
-
-  const receive = async (reference: Reference, call: CallOptions): Promise<Received> => {
-    const fetched = await source.manifest(reference, { ...call, authoritativeOnly: true })
-    if (!fetched.authoritative) throw provesNothing(reference)
-    const { digest } = fetched.descriptor
-    // Parsed before anything is remembered: a captive portal's page must not stick.
-    const parsed = await namingReference(reference, () => parse(fetched.bytes))
-    remembered.set(digest, parsed, fetched.bytes.length)
-    const identity = credentialIdentity(salt, reference.registry, fetched.credential)
-    await manifests.put(digest, fetched.bytes)
-    await access.recordProof(reference, digest, identity)
-    if (reference.digest === undefined) await access.recordTag(reference, digest, identity)
-    return { digest, parsed }
-  }
-
-  /** What a tag means now, as the registry claims. */
-  const lookUpTag = (reference: Reference, caller: Caller) =>
-    asking(tagJobs, reference, caller, (call) => source.resolve(reference, call))
+  const recent = createRecentManifests(MAX_REMEMBERED_BYTES)
+  const proven = createProvenManifests({ manifests, access, parse, recent, rules, now })
+  const requests = createManifestRequests({
+    ...{ source, manifests, access, salt, parse, recent, rules, now },
+    turns: options.manifestTurns,
+  })
 
   const byDigest = async (reference: Reference, digest: Digest, caller: Caller) =>
-    (await fromCache(reference, digest, caller)) ??
-    (await fromRegistry(withDigest(reference, digest), caller)).parsed
+    (await proven.get(reference, digest, caller.who)) ??
+    (await requests.fetch(withDigest(reference, digest), caller)).parsed
 
   /** From a manifest or index to the manifest for the platform that is asked for. */
   const choose = async (
@@ -237,7 +139,7 @@ export function createResolver(options: {
   const look = async (asked: Source, digest: Digest, caller: Caller): Promise<Look> => {
     let tooOldMs: number | undefined
     const load = (child: Digest) =>
-      fromCache(asked.reference, child, caller, (ageMs) => {
+      proven.get(asked.reference, child, caller.who, (ageMs) => {
         tooOldMs = ageMs
       })
     try {
@@ -267,7 +169,7 @@ export function createResolver(options: {
   /** What the registry says the tag means, and that. */
   const resolveTag = async (asked: Source, known: Digest | undefined, caller: Caller) => {
     const { reference } = asked
-    const { digest, credential } = await lookUpTag(reference, caller)
+    const { digest, credential } = await requests.lookUpTag(reference, caller)
     const load = (child: Digest) => byDigest(reference, child, caller)
     const resolved = present(await choose(asked, digest, load))
     if (digest !== known) {
@@ -330,37 +232,16 @@ export function createResolver(options: {
         return present(await choose(asked, reference.digest, load))
       }
       if (known === undefined) {
-        const { digest, parsed } = await fromRegistry(reference, caller)
+        const { digest, parsed } = await requests.fetch(reference, caller)
         return present(await choose(asked, digest, load, parsed))
       }
       return seen.resolved === undefined
         ? resolveTag(asked, known, caller)
         : resolveTagOrKeep(asked, known, seen.resolved, caller)
     },
-    async [Symbol.asyncDispose]() {
-      await manifestJobs[Symbol.asyncDispose]()
-      await tagJobs[Symbol.asyncDispose]()
-    },
+    [Symbol.asyncDispose]: () => requests[Symbol.asyncDispose](),
   }
 }
-
-/** A manifest that was received, verified and parsed. */
-interface Received {
-  readonly digest: Digest
-  readonly parsed: ImageManifest | ImageIndex
-}
-
-/**
- * Of 4 MiB each at most, 64 MiB of the driver's memory while they come in. A pod may ask for over a thousand, at registries of its own that send
- * all but the last byte: those give way after a while, and until then have not all of the turns.
- */
-const MANIFEST_TURNS: Parameters<typeof createTurns>[0] = {
-  total: 16,
-  perSharer: 4,
-  patience: { windowMs: 15_000, minBytesPerSecond: 1 },
-}
-/** Manifests of the disk that are in memory to be parsed, one after the other. */
-const READS_AT_ONCE = 4
 
 /** Of manifests as they are written; parsed they take a few times as much memory. */
 const MAX_REMEMBERED_BYTES = 4 * 1024 * 1024
@@ -377,20 +258,6 @@ function withDigest({ registry, repository }: Reference, digest: Digest): Refere
 /** The manifest is what it is, and not what is asked for. */
 function isUnfit(error: unknown): boolean {
   return isCodedError(error, 'INVALID', 'EXHAUSTED')
-}
-
-function provesNothing(reference: Reference): CodedError {
-  return new CodedError(
-    'DENIED',
-    `${subjectOf(reference)}: the manifest came from a mirror that does not check who may read it; expected it from the registry's server, or from a mirror that the admin vouches for in the hosts.toml of the registry`,
-  )
-}
-
-function tooSlow(reference: Reference, ms: number): CodedError {
-  return new CodedError(
-    'UNAVAILABLE',
-    `${subjectOf(reference)}: the registry has not sent the manifest in ${Math.round(ms / 1_000)} s, and other manifests waited for their turn`,
-  )
 }
 
 /** An outage that meets a record which no longer counts. */

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { parseRegistryPattern } from '../../../common/oci/registry-pattern.ts'
+import { RequestFailure } from '../../../common/oci/request-failure.ts'
 import { createCredentialProvider } from '../../../driver/credentials/credential-provider.ts'
 import type { ProviderRun } from '../../../driver/credentials/run-provider.ts'
 
@@ -7,7 +8,10 @@ const NEVER = new AbortController().signal
 const SECRET = 'hunter2hunter2'
 
 /** A provider for `reg.example`, whose runs end as the test says. */
-function provider(end: (image: string) => Promise<ProviderRun> | ProviderRun) {
+function provider(
+  end: (image: string) => Promise<ProviderRun> | ProviderRun,
+  limits: { readonly maxWaiting?: number } = {},
+) {
   const images: string[] = []
   const warnings: object[] = []
   const clock = { nowMs: 0 }
@@ -26,6 +30,7 @@ function provider(end: (image: string) => Promise<ProviderRun> | ProviderRun) {
       images.push(image)
       return end(image)
     },
+    ...{ maxRuns: 4, ...limits },
     log: { warn: (fields: object) => warnings.push(fields) },
     nowMs: () => clock.nowMs,
   })
@@ -126,17 +131,52 @@ test('an answer that cannot be used is told without a value', async () => {
 test('500 names at once are no 500 programs at once: four run', async () => {
   let running = 0
   let most = 0
-  const { lookup, images } = provider(async () => {
-    most = Math.max(most, ++running)
-    await new Promise(setImmediate)
-    running--
-    return answered({ cacheKeyType: 'Image' })
-  })
+  const { lookup, images } = provider(
+    async () => {
+      most = Math.max(most, ++running)
+      await new Promise(setImmediate)
+      running--
+      return answered({ cacheKeyType: 'Image' })
+    },
+    { maxWaiting: 500 },
+  )
   // Its first answer says that each image needs one of its own.
   await lookup('first')
   const found = await Promise.all(Array.from({ length: 500 }, (_, at) => lookup(`a${at}`)))
   expect(found).toStrictEqual(Array(500).fill([FOUND]))
   expect([images.length, most]).toStrictEqual([501, 4])
+})
+
+test('the attack: names without end while the program hangs do not pile up, those that are too many are refused', async () => {
+  const hangs = Promise.withResolvers<void>()
+  const { lookup, images, clock } = provider(
+    async (image) => {
+      if (image !== 'reg.example/first') await hangs.promise
+      return answered({ cacheKeyType: 'Image' })
+    },
+    { maxWaiting: 10 },
+  )
+  await lookup('first')
+  const tries = Array.from({ length: 1_000 }, (_, at) => lookup(`a${at}`))
+  const refused = await Promise.allSettled(tries.slice(14))
+  expect(refused).toStrictEqual(
+    Array(986).fill({
+      status: 'rejected',
+      reason: new RequestFailure(
+        'UNAVAILABLE',
+        'credential provider "cloud" is busy: 10 other images wait for it; the next try asks it again',
+      ),
+    }),
+  )
+  // What is known, or asked already, is nobody's burden.
+  expect(await lookup('first')).toStrictEqual([FOUND])
+  const again = lookup('a3')
+  expect(images).toHaveLength(5)
+  hangs.resolve()
+  expect(await Promise.all([again, ...tries.slice(0, 14)])).toStrictEqual(Array(15).fill([FOUND]))
+  expect(images).toHaveLength(15)
+  // A refusal is not remembered.
+  expect([clock.nowMs, await lookup('a999')]).toStrictEqual([0, [FOUND]])
 })
 
 test('a caller who leaves does not take the run along', async () => {

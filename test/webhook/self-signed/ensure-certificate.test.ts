@@ -1,8 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { openApiClient } from '../../../common/kubernetes/api-client.ts'
 import { isJsonObject, type JsonObject, objectAt, objectsAt } from '../../../webhook/json.ts'
-import { openClusterApi } from '../../../webhook/self-signed/cluster-api.ts'
+import { createClusterApi } from '../../../webhook/self-signed/cluster-api.ts'
 import {
   type CertificateWish,
   ensureCertificate,
@@ -10,7 +11,6 @@ import {
 import { makeServingCertificate } from '../../../webhook/self-signed/serving-certificate.ts'
 import { createCertificateAuthority } from '../../support/certificates.ts'
 import { startProcess } from '../../support/process.ts'
-import { temporaryDirectory } from '../../support/temporary-directory.ts'
 import { type ObjectServer, startObjectServer } from './object-server.ts'
 
 const DAY_MS = 86_400_000
@@ -55,7 +55,8 @@ function heldSecret(options: { readonly days: number; readonly dnsName?: string 
 }
 
 async function ensure(server: ObjectServer) {
-  await using api = openClusterApi(server.access)
+  await using client = openApiClient({ account: server.account })
+  const api = createClusterApi(client, new AbortController().signal)
   return await ensureCertificate(api, WISH)
 }
 
@@ -211,15 +212,15 @@ describe('the certificate', () => {
   test('is asked for with a token, from an API server that shows its own certificate', async () => {
     await using server = await startObjectServer(installed())
     const { cert } = await createCertificateAuthority()
-    const failing = async (access: Partial<ObjectServer['access']>) => {
-      await using api = openClusterApi({ ...server.access, ...access })
-      return await ensureCertificate(api, WISH).catch((error: unknown) => error)
+    const failing = async (name: string, content: string) => {
+      await writeFile(join(server.account.directory, name), content)
+      return await ensure(server).catch((error: unknown) => error)
     }
-    expect(await failing({ token: 'x' })).toMatchObject({
+    expect(await failing('token', 'x')).toMatchObject({
       code: 'DENIED',
       message: `Cannot read "${SECRET}": the API server answered 401: Unauthorized`,
     })
-    expect(await failing({ ca: cert })).toMatchObject({ code: 'UNAVAILABLE' })
+    expect(await failing('ca.crt', cert)).toMatchObject({ code: 'UNAVAILABLE' })
   })
 })
 
@@ -227,16 +228,16 @@ describe('the program', () => {
   const FLAGS = ['--namespace=apart', '--secret=pair', '--service=webhook', '--configuration=ours']
 
   /** Runs it as its Job does, with what Kubernetes mounts for its account. */
-  async function runProgram(server: ObjectServer, args: readonly string[] = []) {
-    await using directory = await temporaryDirectory()
-    const account = join(directory.path, 'account')
-    await mkdir(account)
-    await writeFile(join(account, 'ca.crt'), server.access.ca)
-    await writeFile(join(account, 'token'), `${server.access.token}\n`)
-    const { hostname, port } = new URL(server.access.url)
+  async function runProgram(
+    server: ObjectServer,
+    args: readonly string[] = [],
+    env: Readonly<Record<string, string>> = {},
+  ) {
+    const { directory, url } = server.account
+    const { hostname, port } = new URL(url)
     await using program = startProcess({
-      args: ['webhook/self-signed/main.ts', ...FLAGS, `--account-directory=${account}`, ...args],
-      env: { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port },
+      args: ['webhook/self-signed/main.ts', ...FLAGS, `--account-directory=${directory}`, ...args],
+      env: { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port, ...env },
     })
     return { exit: await program.exited, lines: program.lines, output: program.output() }
   }
@@ -261,6 +262,27 @@ describe('the program', () => {
       }),
     ])
     expect(first.output + second.output).not.toContain('PRIVATE KEY')
+  })
+
+  test('asks the API server that it is told of, whatever Kubernetes says', async () => {
+    await using server = await startObjectServer(installed())
+    const env = { KUBERNETES_SERVICE_HOST: '', KUBERNETES_SERVICE_PORT: '' }
+    const told = await runProgram(server, [`--api-server=${server.account.url}`], env)
+    expect([told.exit.code, told.lines.map(({ json }) => json?.['msg'])]).toEqual([
+      0,
+      ['certificate made'],
+    ])
+    const untold = await runProgram(server, [], env)
+    expect([untold.exit.code, untold.lines.map(({ json }) => json?.['error'])]).toEqual([
+      1,
+      [
+        {
+          code: 'NOT_FOUND',
+          message:
+            'Not in a cluster: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set',
+        },
+      ],
+    ])
   })
 
   test('fails so that its Job is tried again, and says why', async () => {

@@ -1,15 +1,18 @@
+import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:https'
 import { text } from 'node:stream/consumers'
+import type { ServiceAccount } from '../../../common/kubernetes/service-account.ts'
 import { isJsonObject, type JsonObject, objectsAt, textAt } from '../../../webhook/json.ts'
-import type { ClusterAccess } from '../../../webhook/self-signed/cluster-api.ts'
 import { createCertificateAuthority } from '../../support/certificates.ts'
+import { temporaryDirectory } from '../../support/temporary-directory.ts'
 
 /** One request that an {@link ObjectServer} answered, e.g. `PATCH /api/v1/namespaces/oras-csi/secrets/webhook`. */
 export type Call = string
 
 /** The API server's side of reading and patching objects: with a token, and resource versions. Disposing ends it. */
 export interface ObjectServer extends AsyncDisposable {
-  readonly access: ClusterAccess
+  /** A directory of its own: tests write other files there. */
+  readonly account: ServiceAccount
   /** By path; tests read them, and put others in their place. */
   readonly objects: Map<string, JsonObject>
   readonly calls: readonly Call[]
@@ -24,6 +27,9 @@ export async function startObjectServer(
   first: Readonly<Record<string, JsonObject>>,
 ): Promise<ObjectServer> {
   const authority = await createCertificateAuthority()
+  const directory = await temporaryDirectory()
+  await writeFile(directory.file('ca.crt'), authority.cert)
+  await writeFile(directory.file('token'), `${TOKEN}\n`)
   const objects = new Map(Object.entries(first))
   const calls: Call[] = []
   const pair = await authority.issue({ names: ['127.0.0.1'] })
@@ -56,13 +62,14 @@ export async function startObjectServer(
   const address = server.address()
   const port = address !== null && typeof address === 'object' ? address.port : 0
   const running: ObjectServer = {
-    access: { url: `https://127.0.0.1:${port}`, ca: authority.cert, token: TOKEN },
+    account: { url: `https://127.0.0.1:${port}`, directory: directory.path },
     objects,
     calls,
     before: () => {},
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
+      await directory[Symbol.asyncDispose]()
     },
   }
   return running

@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import type { Metrics } from '../../common/metrics.ts'
+import type { Metrics } from './metrics.ts'
 
 const RESOLUTION_MS = 20
 /** One value each: the longest in which nobody was answered. */
 const WINDOW_MS = 10_000
-/** The kubelet unregisters a plugin that does not answer for a second. */
+/** The kubelet unregisters a plugin that does not answer for a second, and an API server may wait no longer for a webhook. */
 const DELAY_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5]
 
 /** Adds what Prometheus expects of every process, by the names it has everywhere, and how long the event loop was held. The disposal stops measuring. */
