@@ -82,7 +82,7 @@ describe('the pages', () => {
     const missing = links.filter((path) => !existsSync(join(CHECKOUT, dirname(page), path)))
     expect(missing).toEqual([])
     const { scripts } = JSON.parse(await readPage('package.json'))
-    const commands = [...text.matchAll(/npm (?:run ([a-z:]+)|test)/g)].map(
+    const commands = [...text.matchAll(/npm (?:run ([a-z0-9:]+)|test)/g)].map(
       ([, name]) => name ?? 'test',
     )
     expect(commands.filter((name) => !(name in scripts))).toEqual([])
