@@ -41,13 +41,14 @@ export function unary<Request, Response>(
   return (call, callback) => {
     const started = performance.now()
     const controller = new AbortController()
-    const give = (reason: CodedError) => () => controller.abort(reason)
+    const give = (code: CodedError['code'], message: string) => () =>
+      controller.abort(new CodedError(code, message))
     const timer = setTimeout(
-      give(new CodedError('PENDING', 'Still working; call again')),
+      give('PENDING', 'Still working; call again'),
       patienceMs(call.getDeadline()),
     )
-    const onCancelled = give(new CodedError('PENDING', 'The caller gave up'))
-    const onStopping = give(new CodedError('UNAVAILABLE', 'The driver is stopping; call again'))
+    const onCancelled = give('PENDING', 'The caller gave up')
+    const onStopping = give('UNAVAILABLE', 'The driver is stopping; call again')
     call.once('cancelled', onCancelled)
     stopping.addEventListener('abort', onStopping, { once: true })
     if (stopping.aborted) onStopping()

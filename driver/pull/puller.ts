@@ -170,6 +170,8 @@ export function createPuller(options: {
             if (key === undefined) return false
             return (
               treeJobs.progress(pullKeyOf(origin, key)) !== undefined ||
+              // As last seen; the disk is looked at below, under a lease.
+              store.trees.known.get(key)?.facts.origins.includes(origin) === true ||
               (await store.trees.get(key))?.meta.origins.includes(origin) === true
             )
           },

@@ -5,6 +5,7 @@ import { isSystemError } from '../../common/errors.ts'
 import { type Digest, isDigest } from '../../common/oci/digest.ts'
 import { formatReference, type Reference } from '../../common/oci/reference.ts'
 import { createKeyedLock } from '../keyed-lock.ts'
+import { createRecentFiles } from './recent-files.ts'
 import { readRecord } from './record.ts'
 import { readSmallFile, writeSmallFile } from './small-file.ts'
 
@@ -71,6 +72,8 @@ export function isOfAge({ provedMs }: Proof, nowMs: number, maxAgeMs: number): b
 const MAX_IDENTITIES = 1_000
 /** A use is noted so often, not each time: it is to be found out what nobody has used for a month. */
 const NOTE_EVERY_MS = 24 * 60 * 60 * 1_000
+/** Kept in memory, a thousand files of so many take 4 MB. */
+const MAX_REMEMBERED_IDENTITIES = 16
 
 /**
  * @param directories `proofs`: the store's `access/`; `tags`: its `refs/`
@@ -82,6 +85,16 @@ export function createAccessStore(options: {
 }): AccessStore {
   const { directories, now = Date.now } = options
   const files = createKeyedLock()
+  const proofsSeen = createRecentFiles<ReadonlyMap<CredentialIdentity, ProofTimes>>(
+    ({ size }) => size <= MAX_REMEMBERED_IDENTITIES,
+  )
+  const tagsSeen = createRecentFiles<SeenTags>(
+    ({ entries }) => entries.size <= MAX_REMEMBERED_IDENTITIES,
+  )
+  const forget = (path: string) => {
+    proofsSeen.forget(path)
+    tagsSeen.forget(path)
+  }
 
   const proofsPath = (reference: Reference, digest: Digest) =>
     hashedPath(directories.proofs, proofsName(reference, digest))
@@ -102,8 +115,12 @@ export function createAccessStore(options: {
       if (entries.size <= MAX_IDENTITIES) break
       entries.delete(identity)
     }
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    await writeSmallFile(path, JSON.stringify({ name, entries: Object.fromEntries(entries) }))
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await writeSmallFile(path, JSON.stringify({ name, entries: Object.fromEntries(entries) }))
+    } finally {
+      forget(path)
+    }
   }
 
   const changeProofs = (
@@ -119,6 +136,13 @@ export function createAccessStore(options: {
       name,
     )
   }
+  const remove = async (path: string, beforeMs: number) => {
+    try {
+      await removeOldFile(path, beforeMs)
+    } finally {
+      forget(path)
+    }
+  }
   const recordTag = (reference: Reference, digest: Digest, identity: CredentialIdentity) =>
     update(
       tagsPath(reference),
@@ -130,19 +154,21 @@ export function createAccessStore(options: {
   return {
     async proof(reference, digest, identities) {
       const name = proofsName(reference, digest)
-      const file = await readSmallFile(proofsPath(reference, digest), (value) =>
-        parseProofsOf(value, name),
-      )
-      if (file.state !== 'ok') return undefined
+      const path = proofsPath(reference, digest)
+      const proofs = await proofsSeen.get(path, async () => {
+        const file = await readSmallFile(path, (value) => parseProofsOf(value, name))
+        return file.state === 'ok' ? file.value : undefined
+      })
+      if (proofs === undefined) return undefined
       let latest: Proof | undefined
       for (const identity of identities) {
-        const found = file.value.get(identity)
+        const found = proofs.get(identity)
         if (found === undefined) continue
         const { provedMs } = found
         if (latest === undefined || provedMs > latest.provedMs) latest = { identity, provedMs }
       }
       if (latest === undefined) return undefined
-      const usedMs = file.value.get(latest.identity)?.usedMs ?? 0
+      const usedMs = proofs.get(latest.identity)?.usedMs ?? 0
       if (now() - usedMs > NOTE_EVERY_MS) {
         const { identity } = latest
         await changeProofs(reference, digest, (entries) => {
@@ -160,12 +186,17 @@ export function createAccessStore(options: {
       ),
 
     async tagDigest(reference, identities) {
-      const file = await readSmallFile(tagsPath(reference), parseTags)
-      if (file.state !== 'ok') return undefined
+      const path = tagsPath(reference)
+      const tags = await tagsSeen.get(path, async () => {
+        const notedMs = await modifiedMs(path)
+        const file = await readSmallFile(path, parseTags)
+        return file.state === 'ok' ? { entries: file.value, notedMs } : undefined
+      })
+      if (tags === undefined) return undefined
       for (const identity of identities) {
-        const digest = file.value.get(identity)
+        const digest = tags.entries.get(identity)
         if (digest === undefined) continue
-        if (now() - (await modifiedMs(tagsPath(reference))) > NOTE_EVERY_MS) {
+        if (now() - tags.notedMs > NOTE_EVERY_MS) {
           await recordTag(reference, digest, identity)
         }
         return digest
@@ -184,14 +215,14 @@ export function createAccessStore(options: {
           file.state === 'ok' &&
           (file.value.usedMs >= beforeMs || (await isWanted(file.value.digest)))
         if (isKept) readable.add(file.value.digest)
-        else await removeOldFile(path, beforeMs)
+        else await remove(path, beforeMs)
       }
       for await (const path of eachFile(directories.tags)) {
         using _ = await files.acquire(path)
         const file = await readSmallFile(path, parseTags)
         const isKept =
           file.state === 'ok' && [...file.value.values()].some((digest) => readable.has(digest))
-        if (!isKept) await removeOldFile(path, beforeMs)
+        if (!isKept) await remove(path, beforeMs)
       }
       return readable
     },
@@ -249,6 +280,12 @@ function hashedPath(directory: string, name: string): string {
 /** `registry/repository@digest`: what a file of proofs is about. */
 function proofsName({ registry, repository }: Reference, digest: Digest): string {
   return `${registry}/${repository}@${digest}`
+}
+
+/** What a tag means for whom, and when its file was last written: when it was noted that somebody uses it. */
+interface SeenTags {
+  readonly entries: ReadonlyMap<CredentialIdentity, Digest>
+  readonly notedMs: number
 }
 
 /** When somebody was sent the manifest, and when he last came for it. */

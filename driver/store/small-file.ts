@@ -6,12 +6,17 @@ import { isSystemError } from '../../common/errors.ts'
 /** Begins the name of a file that is being written; whatever lists a directory of the store leaves these out. */
 export const TEMPORARY_PREFIX = '.tmp-'
 
+/** A name that no process before this one has left behind, and no other file of this one has. */
+const OWN_NAME = randomBytes(8).toString('hex')
+let written = 0
+
 /**
  * Writes a file so that a reader sees all of it or what was there before, also when this process is killed.
  * It is not synced to the disk: what must survive a power cut carries a durable mark (durability.ts).
  */
 export async function writeSmallFile(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${randomBytes(8).toString('hex')}`)
+  written += 1
+  const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${OWN_NAME}-${written}`)
   try {
     await writeFile(temporary, content, { mode: 0o600, flag: 'wx' })
     await rename(temporary, path)

@@ -134,7 +134,8 @@ export function createPublisher(options: {
         lease.value.target !== target &&
         (await mounter.isMounted(lease.value.target))
       if (elsewhere) continue
-      if (leases === store.leases) await layers.discard(volumeId)
+      const isReadOnly = lease.state === 'ok' && lease.value.writable !== true
+      if (leases === store.leases && !isReadOnly) await layers.discard(volumeId)
       await leases.remove(volumeId)
     }
   }

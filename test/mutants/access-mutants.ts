@@ -367,4 +367,25 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
     tests: TENANTS,
     only: 'refused to everybody else, although it is there',
   },
+  {
+    name: 'goes on by what a record said before it changed',
+    file: 'driver/store/access.ts',
+    text: '    } finally {\n      forget(path)\n    }\n  }\n\n  const changeProofs',
+    replacement: '    } finally {\n    }\n  }\n\n  const changeProofs',
+    tests: ['test/driver/store/access.test.ts'],
+  },
+  {
+    name: 'goes on by a record that was removed',
+    file: 'driver/store/access.ts',
+    text: '      await removeOldFile(path, beforeMs)\n    } finally {\n      forget(path)\n    }',
+    replacement: '      await removeOldFile(path, beforeMs)\n    } finally {\n    }',
+    tests: ['test/driver/store/access.test.ts'],
+  },
+  {
+    name: 'remembers what was read while it changed',
+    file: 'driver/store/recent-files.ts',
+    text: ' || changes !== before',
+    replacement: '',
+    tests: ['test/driver/store/recent-files.test.ts'],
+  },
 ]

@@ -112,6 +112,24 @@ describe('a record that cannot be read is no record', () => {
   const named = (entries: object) => JSON.stringify({ name: `ghcr.io/acme/app@${DIGEST}`, entries })
 })
 
+test('what is recorded after somebody has asked counts from then on, and what is removed no more', async () => {
+  await using opened = await openAccess()
+  const { access, clock } = opened
+  await access.recordProof(APP, DIGEST, 'alice')
+  await access.recordTag(APP, DIGEST, 'alice')
+  expect(await access.proof(APP, DIGEST, ['bob'])).toBeUndefined()
+  expect(await access.tagDigest(APP, ['alice'])).toBe(DIGEST)
+  clock.nowMs += HOUR_MS
+  const moved = digestOf('moved')
+  await access.recordProof(APP, DIGEST, 'bob')
+  await access.recordTag(APP, moved, 'alice')
+  expect(await access.proof(APP, DIGEST, ['bob'])).toMatchObject({ provedMs: clock.nowMs })
+  expect(await access.tagDigest(APP, ['alice'])).toBe(moved)
+  await access.removeOld(Date.now() + HOUR_MS, async () => false)
+  expect(await access.proof(APP, DIGEST, ['alice', 'bob'])).toBeUndefined()
+  expect(await access.tagDigest(APP, ['alice'])).toBeUndefined()
+})
+
 test('one tenant never decides what a tag means for another', async () => {
   await using opened = await openAccess()
   const { access } = opened
