@@ -71,7 +71,7 @@ const FLAGS = {
     value: 'COUNT',
     doc: 'how many blobs are downloaded at once',
     // Registries limit a connection; of small blobs, each has one.
-    default: '8',
+    default: '12',
     parse: integer(1, 64),
   },
   'download-threads': {
