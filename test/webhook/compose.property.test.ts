@@ -31,7 +31,9 @@ const isEmptyList = (key: unknown, value: unknown) =>
 
 describe('compose, for any pod,', () => {
   test('is composed often enough for these properties to mean something', () => {
-    const sample = fc.sample(pods, { numRuns: 300, seed: 1 }).filter((pod) => composed(pod) !== undefined)
+    const sample = fc
+      .sample(pods, { numRuns: 300, seed: 1 })
+      .filter((pod) => composed(pod) !== undefined)
     expect(sample.length).toBeGreaterThan(100)
   })
 
