@@ -27,8 +27,8 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'takes the proof of one caller for that of all',
     file: 'driver/store/access.ts',
-    text: 'const found = file.value.get(identity)',
-    replacement: 'const found = [...file.value.values()][0]',
+    text: 'const found = proofs.get(identity)',
+    replacement: 'const found = [...proofs.values()][0]',
     tests: ACCESS,
   },
   {
@@ -164,8 +164,8 @@ export const ACCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'lets one tenant say what a tag means for another',
     file: 'driver/store/access.ts',
-    text: 'const digest = file.value.get(identity)',
-    replacement: 'const digest = [...file.value.values()][0]',
+    text: 'const digest = tags.entries.get(identity)',
+    replacement: 'const digest = [...tags.entries.values()][0]',
     tests: ACCESS,
   },
   {
