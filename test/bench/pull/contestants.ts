@@ -36,11 +36,16 @@ export function driverContestant(
     readonly node: TestNode
     readonly env: Readonly<Record<string, string>>
     readonly isCold?: boolean
+    /** Default {@link OURS}. */
+    readonly name?: string
+    /** How many ask for it at once; default one. */
+    readonly pods?: number
   },
 ): Contestant {
   const { served, host, ground, content } = course
+  const { name = OURS, pods = 1 } = options
   return {
-    name: OURS,
+    name,
     lap: async () => {
       await using directory = await ground.fresh('ours')
       await using driver = await startMeasuredDriver(options.node, {
@@ -48,10 +53,10 @@ export function driverContestant(
         directory: directory.path,
       })
       if (options.isCold !== true) {
-        await using _ = await driver.publish(`${host}/${served.warmUpName}`)
+        await using _ = await driver.publish(`${host}/${served.warmUpName}`, pods)
       }
       await ground.settle()
-      await using published = await driver.publish(`${host}/${served.name}`)
+      await using published = await driver.publish(`${host}/${served.name}`, pods)
       await checkTree(published.path, content)
       keepSmallFiles(content, directory)
       return published.lap

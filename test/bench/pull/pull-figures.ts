@@ -92,10 +92,12 @@ function costs(result: RaceResult): Figure[] {
   ]
 }
 
-function medianFigure(name: string, samples: readonly number[]): Figure {
+/** A figure with its spread. */
+export function medianFigure(name: string, samples: readonly number[]): Figure {
   return { name, value: median(samples), samples }
 }
 
-function ratios(dividends: readonly number[], divisors: readonly number[]): number[] {
+/** Of each round. */
+export function ratios(dividends: readonly number[], divisors: readonly number[]): number[] {
   return dividends.map((dividend, round) => dividend / (divisors[round] ?? Number.NaN))
 }
